@@ -1,0 +1,1 @@
+//! Fast tests: a fake Kubo over real HTTP.
