@@ -1,3 +1,4 @@
 //! TimeRose adds compute to IPFS nodes: a sidecar beside an unmodified Kubo.
 
+pub mod model;
 pub mod task;

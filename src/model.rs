@@ -1,0 +1,27 @@
+//! The nouns: values that travel, are stored and are signed.
+//!
+//! Takes nothing from the rest of the crate, gives plain types with their
+//! canonical serde form. No I/O, no async, no clock.
+
+mod advert;
+mod binding;
+mod call;
+mod ids;
+mod limits;
+mod manifest;
+mod message;
+mod receipt;
+
+pub use advert::{Advert, Roles};
+pub use binding::{Binding, BindingBody};
+pub use call::Call;
+pub use cid::Cid;
+pub use ids::{BootId, InvocationId, LeaseId, ParseIdError};
+pub use libp2p_identity::PeerId;
+pub use limits::Limits;
+pub use manifest::{Abi, FUNCTION_TAG, Manifest, Runtime};
+pub use message::{
+    Assignment, Block, CandidateReport, Delivery, Lease, Message, Phase, Presence, Probe, Progress,
+    Verdict,
+};
+pub use receipt::{Class, Outcome, RECEIPT_TAG, Receipt, Usage};

@@ -1,0 +1,109 @@
+//! The manifest: what a function is. Its CID is the function's name.
+
+use std::collections::BTreeMap;
+
+use cid::Cid;
+use ipld_core::ipld::Ipld;
+use serde::{Deserialize, Serialize};
+
+use super::Limits;
+
+/// The value of a manifest's `timerose` field.
+pub const FUNCTION_TAG: &str = "function/1";
+
+/// Describes a function completely. Canonical DAG-CBOR; unknown fields are
+/// refused, since two readers must never see two different functions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always [`FUNCTION_TAG`].
+    pub timerose: String,
+    /// A name for people; not unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What runs the code.
+    pub runtime: Runtime,
+    /// The export that a call without an entry means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// Caps on every attempt.
+    pub limits: Limits,
+    /// Equal calls give equal results: no clock, no randomness, memoized.
+    pub pure: bool,
+    /// The author allows repeated runs of code with effects.
+    pub may_repeat: bool,
+    /// The code asks for network access; refused unless policy grants it.
+    pub network: bool,
+    /// Environment of the guest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// JSON Schema of the arguments, for people and tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Ipld>,
+}
+
+/// What runs a function's code. Lambda and Docker join as further variants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Runtime {
+    /// A WebAssembly module.
+    #[serde(rename_all = "lowercase")]
+    Wasm {
+        /// The module, a UnixFS file.
+        code: Cid,
+        /// How it is called.
+        abi: Abi,
+    },
+}
+
+/// How a WebAssembly module is called. Components and the function-addressable
+/// network's ABI join as further variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Abi {
+    /// A command module: args, stdin, stdout, `/in` read-only, `/out`.
+    Wasi,
+    /// Exports called with JSON numbers.
+    Scalar,
+}
+
+impl Manifest {
+    /// A pure WASM function with default limits.
+    #[must_use]
+    pub fn wasm(code: Cid, abi: Abi) -> Self {
+        Self {
+            timerose: FUNCTION_TAG.to_owned(),
+            name: None,
+            description: None,
+            runtime: Runtime::Wasm { code, abi },
+            entry: None,
+            limits: Limits::default(),
+            pure: true,
+            may_repeat: false,
+            network: false,
+            env: BTreeMap::new(),
+            schema: None,
+        }
+    }
+}
+
+impl Runtime {
+    /// The sandbox that runs it: `wasm`.
+    #[must_use]
+    pub const fn sandbox(&self) -> &'static str {
+        match self {
+            Self::Wasm { .. } => "wasm",
+        }
+    }
+
+    /// The CID of the code an executor needs.
+    #[must_use]
+    pub const fn code(&self) -> &Cid {
+        match self {
+            Self::Wasm { code, .. } => code,
+        }
+    }
+}
