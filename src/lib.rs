@@ -1,4 +1,5 @@
 //! TimeRose adds compute to IPFS nodes: a sidecar beside an unmodified Kubo.
 
+pub mod compute;
 pub mod model;
 pub mod task;
