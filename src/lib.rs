@@ -2,4 +2,5 @@
 
 pub mod compute;
 pub mod model;
+pub mod sandbox;
 pub mod task;
