@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use super::Failure;
 use crate::kubo;
 use crate::model::{Block, Call, Class, Manifest};
-use crate::wire::{dagcbor, verify_block};
+use crate::wire::{self, dagcbor};
 
 /// Bytes of small blocks kept in memory.
 const MEMORY_BYTES: u64 = 16 << 20;
@@ -40,7 +40,7 @@ impl Content {
     /// The first block whose bytes are not what its CID names.
     pub(crate) fn remember(&self, blocks: impl IntoIterator<Item = Block>) -> Result<(), Failure> {
         for block in blocks {
-            verify_block(&block.cid, &block.data).map_err(|error| {
+            wire::verify_block(&block.cid, &block.data).map_err(|error| {
                 Failure::new(Class::Node, "bad_block", format!("{}: {error}", block.cid))
             })?;
             self.memory.insert(block.cid, Bytes::from(block.data));
@@ -66,8 +66,8 @@ impl Content {
         if let Some(data) = self.memory.get(cid) {
             return Ok(data);
         }
-        let options = kubo::BlockGet { offline: false, timeout: Some(wait) };
-        let data = self.kubo.block_get(cid, options).await.map_err(|error| fetch_failed(cid, wait, error))?;
+        let fetch = kubo::Fetch { timeout: wait, offline: false };
+        let data = self.kubo.block_get(cid, fetch).await.map_err(|error| fetch_failed(cid, wait, error))?;
         if data.len() <= RIDE_ALONG_BYTES {
             self.memory.insert(*cid, data.clone());
         }
@@ -109,7 +109,7 @@ pub(crate) fn is_directory(root: Bytes) -> Option<bool> {
 
 /// What a failed fetch of `cid` means to the caller.
 pub(crate) fn fetch_failed(cid: &dyn std::fmt::Display, wait: Duration, error: kubo::Error) -> Failure {
-    if error.is_missing() {
+    if is_missing(&error) {
         return missing(cid, wait);
     }
     unreachable_kubo(&error, &format!("fetching {cid}"))
@@ -122,9 +122,15 @@ pub(crate) fn missing(cid: &dyn std::fmt::Display, wait: Duration) -> Failure {
         .with_hint("connect to a node that has it (ipfs swarm connect ADDRESS), or wait longer with --fetch-timeout")
 }
 
+/// The bytes did not come, Kubo itself being well.
+pub(crate) const fn is_missing(error: &kubo::Error) -> bool {
+    use kubo::Error as E;
+    matches!(error, E::Timeout { .. } | E::Stalled { .. } | E::NotLocal { .. })
+}
+
 /// Kubo failed while this node was `doing` something.
 pub(crate) fn unreachable_kubo(error: &kubo::Error, doing: &str) -> Failure {
-    let code = if error.is_unreachable() { "kubo_unreachable" } else { "kubo" };
+    let code = if matches!(error, kubo::Error::Unreachable { .. } | kubo::Error::Interrupted { .. }) { "kubo_unreachable" } else { "kubo" };
     let failure = Failure::new(Class::Node, code, format!("{doing}: {error}"));
     match error.hint() {
         Some(hint) => failure.with_hint(hint),

@@ -8,21 +8,19 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use futures_util::StreamExt;
 use ipld_core::ipld::Ipld;
 
 use super::content::{Content, fetch_failed, unreachable_kubo};
 use super::{Code, DeployRequest, Deployed, Draft, Failure, clock, runtime_name};
 use crate::kubo;
-use crate::model::{Abi, Class, Manifest, Runtime};
+use crate::model::{Abi, Class, Limits, Manifest, Runtime};
 use crate::sandbox;
 use crate::store::{FunctionRow, Store};
-use crate::wire::{DAG_CBOR, cid_of, dagcbor};
+use crate::wire::block::DAG_CBOR;
+use crate::wire::{cid_of, dagcbor};
 
 /// Bytes of the largest module that is accepted.
 const MAX_CODE_BYTES: usize = 32 << 20;
-/// Multicodec of DAG-CBOR: a CID with it names a manifest, not code.
-const MANIFEST_CODEC: u64 = 0x71;
 
 /// Deploys and finds functions. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,7 +46,7 @@ impl Functions {
             Code::Bytes(code) => self.deploy_code(request.draft, code).await,
             Code::Path(path) => {
                 let cid = self.resolve_path(&path, wait).await?;
-                if cid.codec() == MANIFEST_CODEC {
+                if cid.codec() == DAG_CBOR {
                     return self.adopt(&cid, wait).await;
                 }
                 let code = self.read(&cid, wait).await?;
@@ -62,16 +60,15 @@ impl Functions {
         let manifest = self.content.manifest(function, wait).await?;
         let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
         let code = self.read(cid, wait).await?;
-        let report = check(&code, Some(*abi), manifest.entry.as_deref())?;
-        self.kubo.pin_add(cid, "timerose/code").await.map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
-        self.publish(manifest, report.entries).await
+        let checked = check(&code, Some(*abi), manifest.entry.as_deref(), manifest.limits)?;
+        self.kubo.pin_add(cid, &named_pin("code")).await.map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
+        self.publish(manifest, checked.entries).await
     }
 
     async fn deploy_code(&self, draft: Draft, code: Bytes) -> Result<Deployed, Failure> {
-        let report = check(&code, draft.abi, draft.entry.as_deref())?;
+        let checked = check(&code, draft.abi, draft.entry.as_deref(), draft.limits)?;
         let options = kubo::Add { pin: true, pin_name: Some("timerose/code".to_owned()), ..kubo::Add::default() };
-        let body = futures_util::stream::iter([Ok(code)]).boxed();
-        let added = self.kubo.add(body, options).await.map_err(|e| unreachable_kubo(&e, "storing the code"))?;
+        let added = self.kubo.add(kubo::AddBody::bytes(code), &options).await.map_err(|e| unreachable_kubo(&e, "storing the code"))?;
         let manifest = Manifest {
             name: draft.name,
             description: draft.description,
@@ -80,9 +77,9 @@ impl Functions {
             pure: !draft.impure,
             may_repeat: draft.may_repeat,
             env: draft.env,
-            ..Manifest::wasm(added.cid, report.abi)
+            ..Manifest::wasm(added.cid, checked.abi)
         };
-        self.publish(manifest, report.entries).await
+        self.publish(manifest, checked.entries).await
     }
 
     /// Stores the manifest and remembers the function.
@@ -91,11 +88,11 @@ impl Functions {
             .map_err(|e| Failure::new(Class::User, "bad_manifest", format!("the manifest has no canonical form: {e}")))?;
         let function = cid_of(DAG_CBOR, &bytes);
         self.kubo
-            .block_put(Bytes::copy_from_slice(&bytes), DAG_CBOR, false)
+            .block_put(&bytes, kubo::Codec::DagCbor, false)
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the manifest"))?;
         self.kubo
-            .pin_add(&function, "timerose/function")
+            .pin_add(&function, &named_pin("function"))
             .await
             .map_err(|e| unreachable_kubo(&e, "pinning the manifest"))?;
         self.content.insert(function, Bytes::copy_from_slice(&bytes));
@@ -123,18 +120,10 @@ impl Functions {
         let still_used = self.list()?.iter().any(|other| other.code == known.code);
         for cid in [Some(&known.function), (!still_used).then_some(&known.code)].into_iter().flatten() {
             if let Ok(cid) = cid.parse::<Cid>() {
-                self.unpin(&cid).await?;
+                self.kubo.pin_rm(&cid).await.map_err(|e| unreachable_kubo(&e, &format!("unpinning {cid}")))?;
             }
         }
         Ok(known)
-    }
-
-    async fn unpin(&self, cid: &Cid) -> Result<(), Failure> {
-        match self.kubo.pin_rm(cid).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_not_pinned() => Ok(()),
-            Err(error) => Err(unreachable_kubo(&error, &format!("unpinning {cid}"))),
-        }
     }
 
     /// The function that `reference` names: a name given at deployment, a CID
@@ -155,7 +144,8 @@ impl Functions {
         }
         parse_cid(bare.split('/').next().unwrap_or_default())?;
         let full = format!("/ipfs/{bare}");
-        self.kubo.resolve(&full, wait).await.map(version_1).map_err(|e| fetch_failed(&full, wait, e))
+        let fetch = kubo::Fetch { timeout: wait, offline: false };
+        self.kubo.resolve(&full, fetch).await.map(version_1).map_err(|e| fetch_failed(&full, wait, e))
     }
 
     fn named(&self, reference: &str) -> Result<Option<Deployed>, Failure> {
@@ -165,10 +155,10 @@ impl Functions {
     async fn read(&self, cid: &Cid, wait: Duration) -> Result<Bytes, Failure> {
         let options = kubo::Cat { stall: wait, length: Some(MAX_CODE_BYTES as u64 + 1), ..kubo::Cat::default() };
         let failed = |e| fetch_failed(cid, wait, e);
-        let mut body = self.kubo.cat(&cid.to_string(), options).await.map_err(failed)?;
+        let mut body = self.kubo.cat(&cid.to_string(), &options).await.map_err(failed)?;
         let mut code = BytesMut::new();
-        while let Some(piece) = body.next().await {
-            code.extend_from_slice(&piece.map_err(failed)?);
+        while let Some(piece) = body.next().await.map_err(failed)? {
+            code.extend_from_slice(&piece);
         }
         Ok(code.freeze())
     }
@@ -210,8 +200,31 @@ fn version_1(cid: Cid) -> Cid {
     Cid::new_v1(cid.codec(), *cid.hash())
 }
 
-fn check(code: &[u8], abi: Option<Abi>, entry: Option<&str>) -> Result<sandbox::Report, Failure> {
-    sandbox::check(code, abi, entry).map_err(|fault| Failure::new(Class::User, "bad_code", fault.to_string()))
+/// What a check found out of code.
+struct Checked {
+    abi: Abi,
+    entries: Vec<String>,
+}
+
+/// Checks code; without an ABI, a module that cannot start as a command is
+/// taken for scalar exports.
+fn check(code: &[u8], abi: Option<Abi>, entry: Option<&str>, limits: Limits) -> Result<Checked, Failure> {
+    let try_as = |abi| sandbox::check(code, abi, entry, &limits).map(|report| (abi, report));
+    let checked = match abi {
+        Some(abi) => try_as(abi),
+        None => match try_as(Abi::Wasi) {
+            Err(sandbox::Error::User(sandbox::Fault::MissingExport { name, have })) => try_as(Abi::Scalar)
+                .map_err(|_| sandbox::Error::User(sandbox::Fault::MissingExport { name, have })),
+            other => other,
+        },
+    };
+    let (abi, report) =
+        checked.map_err(|fault| Failure::new(Class::User, "bad_code", fault.to_string()))?;
+    Ok(Checked { abi, entries: report.exports })
+}
+
+fn named_pin(kind: &str) -> kubo::PinAdd {
+    kubo::PinAdd { name: Some(format!("timerose/{kind}")), ..kubo::PinAdd::default() }
 }
 
 fn deployed(function: &Cid, manifest: &Manifest, entries: Vec<String>) -> Deployed {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cid::Cid;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -16,7 +17,8 @@ use super::clock;
 use crate::kubo;
 use crate::model::Block;
 use crate::task::Tasks;
-use crate::wire::{DAG_CBOR, car, cid_of, dagcbor};
+use crate::wire::block::DAG_CBOR;
+use crate::wire::{car, cid_of, dagcbor};
 
 /// Blocks that may wait; more stay in the store alone.
 const MAX_WAITING: usize = 4_096;
@@ -84,7 +86,8 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
     let Ok(data) = dagcbor::encode(&root) else { return };
     let root = cid_of(DAG_CBOR, &data);
     batch.push(Block { cid: root, data });
-    let Ok(archive) = car::write(&[root], &batch) else { return };
+    let Ok(archive) = car::write(&[root], batch.iter().map(|b| (&b.cid, b.data.as_slice()))) else { return };
+    let archive = Bytes::from(archive);
     for tried in 1..=TRIES {
         match store(kubo, &root, &archive, batch.len()).await {
             Ok(()) => return,
@@ -96,8 +99,9 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
     }
 }
 
-async fn store(kubo: &kubo::Client, root: &Cid, archive: &[u8], blocks: usize) -> Result<(), kubo::Error> {
-    kubo.dag_import(archive.to_vec()).await?;
+async fn store(kubo: &kubo::Client, root: &Cid, archive: &Bytes, blocks: usize) -> Result<(), kubo::Error> {
+    let body = futures_util::stream::iter([Ok(archive.clone())]);
+    kubo.dag_import(body, false, &kubo::Cat::default()).await?;
     let name = format!("timerose/batch/{}-{blocks}", clock::unix_ms());
-    kubo.pin_add(root, &name).await
+    kubo.pin_add(root, &kubo::PinAdd { name: Some(name), ..kubo::PinAdd::default() }).await
 }

@@ -14,7 +14,8 @@ use super::keeper::Keeper;
 use crate::kubo;
 use crate::model::{Block, Outcome, Receipt};
 use crate::store::{ReceiptRow, Store};
-use crate::wire::{DAG_CBOR, cid_of, dagcbor};
+use crate::wire::block::DAG_CBOR;
+use crate::wire::{cid_of, dagcbor};
 
 /// A receipt that answers a call.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Memo {
             let blocks = [Block { cid: *output, data: data.to_vec() }].into_iter().chain(logs).collect();
             return Some(Known { receipt: row.body, blocks });
         }
-        if matches!(self.kubo.block_stat(output, true).await, Ok(Some(_))) {
+        if matches!(self.kubo.block_stat(output, kubo::Fetch::local()).await, Ok(Some(_))) {
             return Some(Known { receipt: row.body, blocks: Vec::new() });
         }
         self.forget(&row.cid);
@@ -70,9 +71,10 @@ impl Memo {
             at_ms,
             body: bytes.to_vec(),
         };
-        let stored = self.store.put_receipt(&row);
-        let stored = blocks.iter().try_fold(stored, |_, b| self.store.put_block(&b.cid, &b.data, at_ms).map(Ok));
-        if let Err(error) = stored.and_then(|stored| stored) {
+        let stored = self.store.put_receipt(&row).and_then(|()| {
+            blocks.iter().try_for_each(|block| self.store.put_block(&block.cid, &block.data, at_ms))
+        });
+        if let Err(error) = stored {
             warn!(receipt = %cid, %error, "a receipt is not remembered");
         }
         self.content.insert(cid, Bytes::copy_from_slice(bytes));

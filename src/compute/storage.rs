@@ -125,10 +125,7 @@ impl Storage {
 
     async fn release(&self, gone: &[Kept]) -> Result<(), Failure> {
         for cid in gone.iter().filter_map(|kept| kept.cid.parse::<Cid>().ok()) {
-            match self.kubo.pin_rm(&cid).await {
-                Err(error) if !error.is_not_pinned() => return Err(unreachable_kubo(&error, "unpinning")),
-                Ok(()) | Err(_) => {}
-            }
+            self.kubo.pin_rm(&cid).await.map_err(|e| unreachable_kubo(&e, "unpinning"))?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::{Parts, presence};
 use crate::compute::content::RIDE_ALONG_BYTES;
 use crate::compute::{Failure, clock, runtime_name};
 use crate::model::{
-    Assignment, Block, Call, Cid, Class, Delivery, Limits, Manifest, Outcome, Phase, Presence, RECEIPT_TAG,
+    Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence, RECEIPT_TAG,
     Receipt, Runtime, Usage,
 };
 use crate::sandbox;
@@ -259,6 +259,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Class;
 
     #[test]
     fn integers_of_any_width_stay_exact() {

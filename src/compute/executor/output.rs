@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cid::Cid;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
@@ -20,7 +20,7 @@ use crate::compute::content::{RIDE_ALONG_BYTES, unreachable_kubo};
 use crate::kubo;
 use crate::model::{Block, Limits};
 use crate::sandbox;
-use crate::wire::{RAW, cid_of};
+use crate::wire::{block::RAW, cid_of};
 
 /// Bytes read from disk at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -77,7 +77,7 @@ impl Keep<'_> {
         let bytes = ReaderStream::with_capacity(file, PIECE_BYTES).inspect_ok(move |piece: &Bytes| seen.lock().update(piece));
         let added = self
             .kubo
-            .add(bytes.boxed(), self.named(kind))
+            .add(kubo::AddBody::stream(kind, bytes), &self.named(kind))
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
         let digest = hash.lock().clone().finalize().to_vec();
@@ -85,10 +85,10 @@ impl Keep<'_> {
     }
 
     async fn directory(&self, folder: &Path) -> Result<Stored, Failure> {
-        let caps = kubo::TreeCaps { bytes: self.limits.output_bytes, ..kubo::TreeCaps::default() };
+        let tree = kubo::Tree { max_bytes: self.limits.output_bytes, ..kubo::Tree::default() };
         let added = self
             .kubo
-            .add_directory(folder, self.named("output"), caps)
+            .add_directory(folder, &tree, &self.named("output"))
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
         Ok(Stored { cid: added.cid, digest: added.cid.hash().digest().to_vec(), block: None })

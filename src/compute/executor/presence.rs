@@ -13,8 +13,10 @@ use futures_util::future::join_all;
 use ipld_dagpb::PbNode;
 use tokio::time::Instant;
 
+use crate::compute::content::is_missing;
 use crate::kubo;
 use crate::model::Presence;
+use crate::wire::block::DAG_PB;
 
 /// Blocks looked at before the rest counts as unknown.
 const MAX_BLOCKS: usize = 2_000;
@@ -22,8 +24,6 @@ const MAX_BLOCKS: usize = 2_000;
 const MAX_TIME: Duration = Duration::from_millis(200);
 /// Blocks asked for at once: Kubo answers about 1,000 a second each way.
 const AT_ONCE: usize = 16;
-/// Multicodec of a UnixFS node.
-const DAG_PB: u64 = 0x70;
 
 /// A block still to be looked at, with the bytes that hang below it.
 #[derive(Clone, Copy, Debug)]
@@ -103,12 +103,12 @@ fn count(presence: &mut Presence, asked: Pending, found: Found) -> Vec<Pending> 
 
 async fn find(kubo: &kubo::Client, cid: &Cid) -> Result<Found, kubo::Error> {
     if cid.codec() != DAG_PB {
-        let size = kubo.block_stat(cid, true).await?;
+        let size = kubo.block_stat(cid, kubo::Fetch::local()).await?;
         return Ok(size.map_or(Found::Absent, Found::Leaf));
     }
-    match kubo.block_get(cid, kubo::BlockGet { offline: true, timeout: None }).await {
+    match kubo.block_get(cid, kubo::Fetch::local()).await {
         Ok(data) => Ok(node(&data)),
-        Err(error) if error.is_missing() => Ok(Found::Absent),
+        Err(error) if is_missing(&error) => Ok(Found::Absent),
         Err(error) => Err(error),
     }
 }

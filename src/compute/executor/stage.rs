@@ -15,11 +15,11 @@ use tokio::io::AsyncWriteExt;
 
 use super::meter::Meter;
 use super::unpack;
-use crate::compute::content::{Content, fetch_failed, is_directory, unreachable_kubo};
+use crate::compute::content::{Content, fetch_failed, is_directory};
 use crate::compute::{ByteStream, Failure};
 use crate::kubo;
 use crate::model::Class;
-use crate::wire::RAW;
+use crate::wire::block::RAW;
 
 /// Largest module an executor loads, bytes; the sandbox refuses larger ones.
 const MAX_CODE_BYTES: u64 = 32 << 20;
@@ -110,9 +110,9 @@ impl Stage<'_> {
     async fn directory(&self, cid: &Cid) -> Result<PathBuf, Failure> {
         let target = self.work.join("in");
         tokio::fs::create_dir(&target).await.map_err(|e| disk(&e))?;
-        let options = kubo::Archive { timeout: None, stall: self.wait };
+        let options = kubo::Cat { stall: self.wait, ..kubo::Cat::default() };
         let archive =
-            self.kubo.archive(cid, options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
+            self.kubo.archive(cid, &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
         let meter = Arc::clone(&self.meter);
         let archive = archive.inspect_ok(move |piece| meter.add_input(piece.len()));
         unpack::unpack(archive, target.clone()).await.map_err(|error| match error {
@@ -141,9 +141,8 @@ impl Stage<'_> {
             return Ok(futures_util::stream::iter([Ok(data)]).left_stream());
         }
         let options = kubo::Cat { stall: self.wait, length: max, ..kubo::Cat::default() };
-        let content = self.kubo.cat(&cid.to_string(), options).await.map_err(|e| {
-            if e.is_missing() { fetch_failed(cid, self.wait, e) } else { unreachable_kubo(&e, &format!("reading {cid}")) }
-        })?;
+        let content =
+            self.kubo.cat(&cid.to_string(), &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
         Ok(content.right_stream())
     }
 

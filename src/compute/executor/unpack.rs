@@ -53,8 +53,11 @@ where
     let mut failed = None;
     while let Some(piece) = source.next().await {
         match piece {
-            Ok(piece) if pieces.send(piece).await.is_ok() => {}
-            Ok(_) => break,
+            Ok(piece) => {
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
             Err(error) => {
                 failed = Some(Error::Source(error));
                 break;

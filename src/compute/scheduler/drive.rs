@@ -25,7 +25,7 @@ use crate::compute::memo::Known;
 use crate::compute::{Failure, Finished, InvocationEvent, clock};
 use crate::mesh::Address;
 use crate::model::{
-    Assignment, Class, Delivery, LeaseId, Message, Outcome, Receipt, Verdict,
+    Assignment, Class, Delivery, LeaseId, Message, Outcome, PeerId, Receipt, Verdict,
 };
 use crate::wire::dagcbor;
 
@@ -75,7 +75,8 @@ impl Driver {
         self.open.explained(&invocation, &found.explanation);
         let willing: Vec<String> = willing(&found);
         if willing.is_empty() {
-            return self.finish(Err(self.nobody(&found)), None).await;
+            let failure = self.nobody(&found);
+            return self.finish(Err(failure), None).await;
         }
         let course = Course {
             life: Lifecycle::new(self.bounds()),
@@ -223,8 +224,9 @@ impl Driver {
         blocks.extend(self.prepared.blocks.iter().take(1).cloned());
         let cid = self.parts.memo.learn(&known.receipt, &receipt, blocks, self.prepared.manifest.pure);
         if self.prepared.request.pin {
-            let name = format!("timerose/kept/{}", self.prepared.invocation);
-            let pinned = self.parts.kubo.pin_add(&output, &name).await;
+            let name = Some(format!("timerose/kept/{}", self.prepared.invocation));
+            let options = crate::kubo::PinAdd { name, ..crate::kubo::PinAdd::default() };
+            let pinned = self.parts.kubo.pin_add(&output, &options).await;
             pinned.map_err(|e| crate::compute::content::unreachable_kubo(&e, "pinning the output"))?;
         }
         Ok(Finished {
@@ -257,7 +259,7 @@ impl Driver {
     }
 
     async fn is_directory(&self, output: &crate::model::Cid) -> bool {
-        if output.codec() == crate::wire::RAW {
+        if output.codec() == crate::wire::block::RAW {
             return false;
         }
         let root = self.parts.content.block(output, DIRECTORY_WAIT).await;
@@ -314,7 +316,7 @@ impl Driver {
     }
 
     async fn send(&self, executor: &str, message: Message) {
-        let Ok(peer) = executor.parse() else { return };
+        let Ok(peer) = executor.parse::<PeerId>() else { return };
         let kind = message.kind();
         if let Err(error) = self.parts.mesh.send(&Address::from(peer), message).await {
             debug!(peer.id = executor, message.kind = kind, %error, "not sent");

@@ -17,7 +17,8 @@ use crate::compute::function::arguments;
 use crate::compute::{ByteStream, Failure, InvokeRequest, clock};
 use crate::kubo;
 use crate::model::{Block, Call, Class, InvocationId, Limits, Manifest};
-use crate::wire::{DAG_CBOR, RAW, cid_of, dagcbor};
+use crate::wire::block::{DAG_CBOR, RAW};
+use crate::wire::{cid_of, dagcbor};
 
 /// A call that is ready to be placed.
 #[derive(Clone, Debug)]
@@ -114,7 +115,7 @@ async fn taken(
     let whole = stream::iter([Ok::<Bytes, std::io::Error>(head.freeze())]).chain(bytes).boxed();
     let pin_name = Some(format!("timerose/input/{invocation}"));
     let options = kubo::Add { pin: true, pin_name, ..kubo::Add::default() };
-    let added = parts.kubo.add(whole, options).await.map_err(|e| unreachable_kubo(&e, "adding the input"))?;
+    let added = parts.kubo.add(kubo::AddBody::stream("input", whole), &options).await.map_err(|e| unreachable_kubo(&e, "adding the input"))?;
     Ok((Some(added.cid), None))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn verify(
     lease: LeaseId,
     asked: &Prepared,
 ) -> Result<Verified, String> {
-    let receipt = wire::receipt::verify(&delivery.receipt).map_err(|refusal| refusal.to_string())?.receipt;
+    let (receipt, _signer) = wire::receipt::open(&delivery.receipt).map_err(|refusal| refusal.to_string())?;
     if receipt.executor != from.to_string() {
         return Err(format!("it is signed by {}, not by the executor", receipt.executor));
     }
