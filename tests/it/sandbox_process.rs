@@ -1,13 +1,18 @@
 //! The processes behind the sandbox: warm, separate, replaced, gone.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use timerose::{
     model::{Abi, Class},
     sandbox::{Attempt, Error, Sandbox},
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::sandbox_room::{Room, command, for_ever, text};
@@ -180,5 +185,34 @@ async fn the_process_has_no_environment_of_its_parent() {
         ["anon_inode:", "pipe:", "socket:"].iter().any(|kind| file.starts_with(kind))
     };
     assert!(files.iter().all(is_known), "{files:?}");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
+    let room = Room::new();
+    let attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let request = json!({
+        "cache_dir": room.wasm.cache_dir(), "code_cid": attempt.code.cid.to_string(),
+        "code_path": attempt.code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
+        "stdin": null, "input_dir": null, "work": attempt.work, "limits": attempt.limits,
+        "fuel": null, "pure": false,
+    });
+    let body = request.to_string().into_bytes();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_timerose"))
+        .arg("sandbox-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).await.unwrap();
+    pipe.write_all(&body).await.unwrap();
+    let mut reply = [0; 4 + "\"started\"".len()];
+    child.stdout.as_mut().unwrap().read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply[4..], b"\"started\"");
+    drop(pipe);
+    tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
     room.close().await;
 }
