@@ -169,22 +169,41 @@ async fn memory_comes_back_after_a_guest_that_took_much() {
     room.close().await;
 }
 
+/// What a process has open, without what it was started with itself.
+fn files(id: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let directory = format!("/proc/{id}/fd");
+    let entries = std::fs::read_dir(directory).unwrap().filter_map(Result::ok);
+    let wanted = entries.filter(|entry| is_wanted(entry.file_name().to_str().unwrap()));
+    wanted
+        .filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.display().to_string()))
+        .collect()
+}
+
 #[tokio::test]
-async fn the_process_has_no_environment_of_its_parent() {
+async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     let room = Room::new();
+    let _open = std::fs::File::open(env!("CARGO_BIN_EXE_timerose")).unwrap();
     room.run(one(&room, "a")).await.unwrap();
     let id = children(&room)[0];
     let environment = std::fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
     assert!(environment.split('\0').all(|pair| pair.is_empty() || pair.starts_with("MALLOC_")));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(format!("/proc/{id}/fd")).unwrap() {
-        let path = std::fs::read_link(entry.unwrap().path()).unwrap();
-        files.push(path.display().to_string());
-    }
-    let is_known = |file: &String| {
+    // Whoever started the tests may have left files open over exec.
+    let survives_exec = |fd: &str| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags
+            .and_then(|f| u32::from_str_radix(f.trim(), 8).ok())
+            .is_some_and(|f| f & 0o2_000_000 == 0)
+    };
+    let handed_down = files("self", survives_exec);
+    let is_own = |file: &String| {
         ["anon_inode:", "pipe:", "socket:"].iter().any(|kind| file.starts_with(kind))
     };
-    assert!(files.iter().all(is_known), "{files:?}");
+    let foreign: Vec<_> = files(&id.to_string(), |_| true)
+        .into_iter()
+        .filter(|file| !is_own(file) && !handed_down.contains(file))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
     room.close().await;
 }
 
