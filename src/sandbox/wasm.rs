@@ -78,6 +78,12 @@ impl Wasm {
         self.pool.clear().await;
     }
 
+    /// Where compiled modules are kept.
+    #[must_use]
+    pub fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
     /// Process ids of the warm processes that run nothing now.
     #[must_use]
     pub fn idle_processes(&self) -> Vec<u32> {

@@ -1,13 +1,18 @@
 //! The processes behind the sandbox: warm, separate, replaced, gone.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use timerose::{
     model::{Abi, Class},
     sandbox::{Attempt, Error, Sandbox},
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::sandbox_room::{Room, command, for_ever, text};
@@ -164,21 +169,69 @@ async fn memory_comes_back_after_a_guest_that_took_much() {
     room.close().await;
 }
 
+/// What a process has open, without what it was started with itself.
+fn files(id: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let directory = format!("/proc/{id}/fd");
+    let entries = std::fs::read_dir(directory).unwrap().filter_map(Result::ok);
+    let wanted = entries.filter(|entry| is_wanted(entry.file_name().to_str().unwrap()));
+    wanted
+        .filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.display().to_string()))
+        .collect()
+}
+
 #[tokio::test]
-async fn the_process_has_no_environment_of_its_parent() {
+async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     let room = Room::new();
+    let _open = std::fs::File::open(env!("CARGO_BIN_EXE_timerose")).unwrap();
     room.run(one(&room, "a")).await.unwrap();
     let id = children(&room)[0];
     let environment = std::fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
     assert!(environment.split('\0').all(|pair| pair.is_empty() || pair.starts_with("MALLOC_")));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(format!("/proc/{id}/fd")).unwrap() {
-        let path = std::fs::read_link(entry.unwrap().path()).unwrap();
-        files.push(path.display().to_string());
-    }
-    let is_known = |file: &String| {
+    // Whoever started the tests may have left files open over exec.
+    let survives_exec = |fd: &str| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags
+            .and_then(|f| u32::from_str_radix(f.trim(), 8).ok())
+            .is_some_and(|f| f & 0o2_000_000 == 0)
+    };
+    let handed_down = files("self", survives_exec);
+    let is_own = |file: &String| {
         ["anon_inode:", "pipe:", "socket:"].iter().any(|kind| file.starts_with(kind))
     };
-    assert!(files.iter().all(is_known), "{files:?}");
+    let foreign: Vec<_> = files(&id.to_string(), |_| true)
+        .into_iter()
+        .filter(|file| !is_own(file) && !handed_down.contains(file))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
+    let room = Room::new();
+    let attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let request = json!({
+        "cache_dir": room.wasm.cache_dir(), "code_cid": attempt.code.cid.to_string(),
+        "code_path": attempt.code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
+        "stdin": null, "input_dir": null, "work": attempt.work, "limits": attempt.limits,
+        "fuel": null, "pure": false,
+    });
+    let body = request.to_string().into_bytes();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_timerose"))
+        .arg("sandbox-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).await.unwrap();
+    pipe.write_all(&body).await.unwrap();
+    let mut reply = [0; 4 + "\"started\"".len()];
+    child.stdout.as_mut().unwrap().read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply[4..], b"\"started\"");
+    drop(pipe);
+    tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
     room.close().await;
 }

@@ -19,21 +19,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What a limit may be overrun by.
-pub const GRACE: Duration = Duration::from_millis(500);
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-pub struct Room {
-    pub wasm: Wasm,
+pub(crate) struct Room {
+    pub(crate) wasm: Wasm,
     dir: TempDir,
     tasks: Tasks,
     attempts: AtomicU32,
 }
 
 impl Room {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tasks = Tasks::new();
         let mut config = Config {
@@ -48,11 +48,11 @@ impl Room {
     }
 
     /// An attempt at a module given as WAT.
-    pub fn attempt(&self, abi: Abi, wat: &str) -> Attempt {
+    pub(crate) fn attempt(&self, abi: Abi, wat: &str) -> Attempt {
         self.attempt_bytes(abi, &wat::parse_str(wat).unwrap())
     }
 
-    pub fn attempt_bytes(&self, abi: Abi, bytes: &[u8]) -> Attempt {
+    pub(crate) fn attempt_bytes(&self, abi: Abi, bytes: &[u8]) -> Attempt {
         let cid = Cid::new_v1(0x55, Hash::Sha2_256.digest(bytes));
         let path = self.dir.path().join(format!("{cid}.wasm"));
         std::fs::write(&path, bytes).unwrap();
@@ -76,19 +76,19 @@ impl Room {
     }
 
     /// A scalar attempt at `entry`.
-    pub fn scalar(&self, wat: &str, entry: &str, args: &[serde_json::Value]) -> Attempt {
+    pub(crate) fn scalar(&self, wat: &str, entry: &str, args: &[serde_json::Value]) -> Attempt {
         let mut attempt = self.attempt(Abi::Scalar, wat);
         attempt.entry = Some(entry.into());
         attempt.args = args.to_vec();
         attempt
     }
 
-    pub async fn run(&self, attempt: Attempt) -> Result<Output, Error> {
+    pub(crate) async fn run(&self, attempt: Attempt) -> Result<Output, Error> {
         self.wasm.run(attempt, CancellationToken::new()).await
     }
 
     /// The fault of an attempt that must have one.
-    pub async fn fault(&self, attempt: Attempt) -> Fault {
+    pub(crate) async fn fault(&self, attempt: Attempt) -> Fault {
         match self.run(attempt).await {
             Err(Error::User(fault)) => fault,
             other => panic!("expected a fault, got {other:?}"),
@@ -96,7 +96,7 @@ impl Room {
     }
 
     /// Runs what must reach its wall time of 300 ms and end right after.
-    pub async fn must_reach_its_deadline(&self, mut attempt: Attempt) {
+    pub(crate) async fn must_reach_its_deadline(&self, mut attempt: Attempt) {
         self.warm_up(&attempt).await;
         attempt.limits.wall_ms = 300;
         let start = Instant::now();
@@ -108,7 +108,7 @@ impl Room {
 
     /// Compiles the module of `attempt`, so that only its run is timed. It is
     /// asked for an entry that is not there.
-    pub async fn warm_up(&self, attempt: &Attempt) {
+    pub(crate) async fn warm_up(&self, attempt: &Attempt) {
         let bytes = std::fs::read(&attempt.code.path).unwrap();
         let mut first = self.attempt_bytes(attempt.abi, &bytes);
         first.entry = Some("not there".into());
@@ -120,14 +120,14 @@ impl Room {
     }
 
     /// Ends the sandbox and waits for its processes.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.wasm.shutdown().await;
         self.tasks.cancel();
     }
 }
 
 /// A command module: `_start` is `body`, with a memory and the functions named.
-pub fn command(functions: &[&str], body: &str) -> String {
+pub(crate) fn command(functions: &[&str], body: &str) -> String {
     let imports: String = functions.iter().map(|name| import(name)).collect();
     format!(
         "(module {imports} (memory (export \"memory\") 2)
@@ -154,7 +154,7 @@ fn import(name: &str) -> String {
 }
 
 /// WAT that writes `length` bytes at `from` to `fd`.
-pub fn write(fd: &str, from: &str, length: &str) -> String {
+pub(crate) fn write(fd: &str, from: &str, length: &str) -> String {
     format!(
         "(i32.store (i32.const 0) {from}) (i32.store (i32.const 4) {length})
          (drop (call $fd_write {fd} (i32.const 0) (i32.const 1) (i32.const 8)))"
@@ -162,11 +162,11 @@ pub fn write(fd: &str, from: &str, length: &str) -> String {
 }
 
 /// WAT that does `body` for ever.
-pub fn for_ever(body: &str) -> String {
+pub(crate) fn for_ever(body: &str) -> String {
     format!("(loop $again {body} (br $again))")
 }
 
 /// The text of a finished attempt's standard output.
-pub fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     std::fs::read_to_string(&output.stdout).unwrap()
 }

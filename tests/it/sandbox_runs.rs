@@ -36,6 +36,17 @@ fn cat() -> String {
     )
 }
 
+/// Reads standard input to its end, 64 KiB at a time, and forgets it.
+pub(crate) fn drain() -> String {
+    command(
+        &["fd_read"],
+        "(loop $more
+           (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+           (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (br_if $more (i32.load (i32.const 8))))",
+    )
+}
+
 #[tokio::test]
 async fn a_command_says_hello() {
     let room = Room::new();

@@ -94,7 +94,8 @@ impl Process {
         };
         let mut words = Vec::new();
         if let Some(stderr) = self.stderr.take() {
-            let read = stderr.take(LAST_WORDS_BYTES).read_to_end(&mut words);
+            let mut stderr = stderr.take(LAST_WORDS_BYTES);
+            let read = stderr.read_to_end(&mut words);
             let _cut_off = tokio::time::timeout(DEATH_TIMEOUT, read).await;
         }
         let words = String::from_utf8_lossy(&words);

@@ -4,7 +4,7 @@
 //! read-only and `/out`, and nothing else: no socket, no other file, nothing
 //! inherited.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use sha2::{Digest, Sha256};
 use wasmtime::{InstancePre, Store};
@@ -25,8 +25,12 @@ use crate::{model::Abi, sandbox::Fault};
 pub(super) const START: &str = "_start";
 /// One `random_get` gives no more.
 const MAX_RANDOM_BYTES: u64 = 16 << 20;
-/// Before it repeats; the seed is the same for every pure guest.
-const RANDOM_CYCLE_BYTES: u64 = 64 << 10;
+/// What every pure guest gets for randomness, over and over.
+static RANDOM_CYCLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let blocks = (0..RANDOM_CYCLE_BYTES / 32).map(|block| Sha256::digest(block.to_le_bytes()));
+    blocks.flatten().collect()
+});
+const RANDOM_CYCLE_BYTES: u64 = 16 << 10;
 
 /// What the host may be made to copy in one call. Guests name buffers in their
 /// own memory, so its limit bounds them; less would refuse large single reads.
@@ -112,14 +116,9 @@ fn make_pure(builder: &mut WasiCtxBuilder) {
     builder
         .wall_clock(Stopped)
         .monotonic_clock(Stopped)
-        .secure_random(Deterministic::new(random_bytes()))
-        .insecure_random(Deterministic::new(random_bytes()))
+        .secure_random(Deterministic::new(RANDOM_CYCLE.clone()))
+        .insecure_random(Deterministic::new(RANDOM_CYCLE.clone()))
         .insecure_random_seed(0);
-}
-
-fn random_bytes() -> Vec<u8> {
-    let blocks = (0..RANDOM_CYCLE_BYTES / 32).map(|block| Sha256::digest(block.to_le_bytes()));
-    blocks.flatten().collect()
 }
 
 /// The clock of a pure guest: it is always the start of 1970.
