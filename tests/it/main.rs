@@ -1,1 +1,3 @@
 //! Fast tests: a fake Kubo over real HTTP.
+
+mod tidy;
