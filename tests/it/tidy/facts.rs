@@ -6,8 +6,10 @@
 //! under `#[cfg(test)]`.
 
 use proc_macro2::{LineColumn, Span, TokenStream, TokenTree};
-use syn::spanned::Spanned;
-use syn::visit::{self, Visit};
+use syn::{
+    spanned::Spanned,
+    visit::{self, Visit},
+};
 
 /// A path such as `tokio::spawn`; paths of this crate begin with `crate`.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     /// The value of `#[path = "…"]`.
     pub(super) path: Option<String>,
+    pub(super) in_test: bool,
 }
 
 /// Everything rules need to know of a file.
@@ -52,14 +55,21 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn of(path: &str, text: &str) -> Self {
         let file = syn::parse_file(text).unwrap_or_else(|e| panic!("{path}: {e}"));
-        let mut facts = Self { here: module_path(path), ..Self::default() };
+        let mut facts = Self {
+            here: module_path(path),
+            ..Self::default()
+        };
         facts.visit_file(&file);
         facts
     }
 
     fn named(&self, text: impl Into<String>, span: Span) -> Named {
         let LineColumn { line, .. } = span.start();
-        Named { text: text.into(), line, in_test: self.test_depth > 0 }
+        Named {
+            text: text.into(),
+            line,
+            in_test: self.test_depth > 0,
+        }
     }
 
     fn path(&mut self, segments: &[String], span: Span) {
@@ -70,7 +80,9 @@ impl Facts {
     /// Turns `super::x` and `self::x` into `crate::…::x`.
     fn resolve(&self, segments: &[String]) -> Vec<String> {
         let mut base = self.here.clone();
-        let ups = segments.iter().take_while(|s| *s == "super" || *s == "self");
+        let ups = segments
+            .iter()
+            .take_while(|s| *s == "super" || *s == "self");
         let mut taken = 0;
         for step in ups {
             taken += 1;
@@ -92,7 +104,10 @@ impl Facts {
         match tree {
             syn::UseTree::Path(path) => self.use_tree(&path.tree, &with(&path.ident)),
             syn::UseTree::Group(group) => {
-                group.items.iter().for_each(|item| self.use_tree(item, prefix));
+                group
+                    .items
+                    .iter()
+                    .for_each(|item| self.use_tree(item, prefix));
             }
             syn::UseTree::Name(name) if name.ident == "self" => self.path(prefix, name.span()),
             syn::UseTree::Name(name) => self.path(&with(&name.ident), name.span()),
@@ -138,7 +153,9 @@ impl Facts {
     }
 
     fn end_run(&mut self, run: &mut Vec<(String, Span)>) {
-        let Some((_, span)) = run.first().cloned() else { return };
+        let Some((_, span)) = run.first().cloned() else {
+            return;
+        };
         let segments: Vec<String> = run.drain(..).map(|(name, _)| name).collect();
         match segments.as_slice() {
             [word] if word == "async" || word == "await" => {
@@ -188,13 +205,18 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 }
 
 fn path_attribute(attributes: &[syn::Attribute]) -> Option<String> {
-    attributes.iter().find_map(|attribute| match &attribute.meta {
-        syn::Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
-            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
+    attributes
+        .iter()
+        .find_map(|attribute| match &attribute.meta {
+            syn::Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
+                syn::Expr::Lit(syn::ExprLit {
+                    lit: syn::Lit::Str(text),
+                    ..
+                }) => Some(text.value()),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    })
+        })
 }
 
 impl<'ast> Visit<'ast> for Facts {
@@ -214,7 +236,8 @@ impl<'ast> Visit<'ast> for Facts {
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         if let Some(last) = item.path.segments.last() {
-            self.macros.push(self.named(last.ident.to_string(), item.span()));
+            self.macros
+                .push(self.named(last.ident.to_string(), item.span()));
         }
         self.tokens(item.tokens.clone());
         visit::visit_macro(self, item);
@@ -231,7 +254,12 @@ impl<'ast> Visit<'ast> for Facts {
         self.name(&item.ident);
         if item.content.is_none() {
             let path = path_attribute(&item.attrs);
-            self.modules.push(Declared { name: item.ident.to_string(), path });
+            let in_test = self.test_depth > 0 || is_test(&item.attrs);
+            self.modules.push(Declared {
+                name: item.ident.to_string(),
+                path,
+                in_test,
+            });
         }
         self.test_depth += usize::from(is_test(&item.attrs));
         self.here.push(item.ident.to_string());

@@ -4,8 +4,10 @@
 //! and what a developer has lying around are left out; an unpacked source
 //! archive without git is walked instead.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The root of the repository.
 pub(super) fn root() -> PathBuf {

@@ -1,7 +1,9 @@
 //! Imports go one way: doors, computing, mesh and sandbox, Kubo, wire, model.
 
-use super::tree::{Tree, Violation};
-use super::{catches, permits, repository_keeps};
+use super::{
+    catches, permits, repository_keeps,
+    tree::{Tree, Violation},
+};
 
 /// What a module may name of this crate, beside itself.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -13,22 +15,61 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kubo", &["task"]),
     ("store", &["model", "task", "wire"]),
     ("sandbox", &["kubo", "model", "task", "wire"]),
-    ("mesh", &["kubo", "model", "store", "task", "telemetry", "wire"]),
+    (
+        "mesh",
+        &["kubo", "model", "store", "task", "telemetry", "wire"],
+    ),
     (
         "compute",
         &[
-            "control", "kubo", "mesh", "model", "sandbox", "store", "task", "telemetry", "wire",
+            "control",
+            "kubo",
+            "mesh",
+            "model",
+            "sandbox",
+            "store",
+            "task",
+            "telemetry",
+            "wire",
         ],
     ),
     (
         "control",
-        &["compute", "kubo", "mesh", "model", "store", "task", "telemetry", "wire"],
+        &[
+            "compute",
+            "kubo",
+            "mesh",
+            "model",
+            "store",
+            "task",
+            "telemetry",
+            "wire",
+        ],
     ),
     (
         "workflow",
-        &["compute", "kubo", "mesh", "model", "store", "task", "telemetry", "wire"],
+        &[
+            "compute",
+            "kubo",
+            "mesh",
+            "model",
+            "store",
+            "task",
+            "telemetry",
+            "wire",
+        ],
     ),
-    ("api", &["compute", "control", "model", "task", "telemetry", "workflow"]),
+    (
+        "api",
+        &[
+            "compute",
+            "control",
+            "model",
+            "task",
+            "telemetry",
+            "workflow",
+        ],
+    ),
 ];
 
 /// Modules that anything may be wired in, by what they may not name.
@@ -50,7 +91,9 @@ fn imports(tree: &Tree) -> Vec<Violation> {
             continue;
         }
         for path in source.facts.paths.iter().filter(|path| !path.in_test) {
-            let Some(rest) = path.text.strip_prefix("crate::") else { continue };
+            let Some(rest) = path.text.strip_prefix("crate::") else {
+                continue;
+            };
             let used = rest.split("::").next().unwrap_or(rest);
             if is_module(used) && used != module && !may_use(module, used) {
                 found.push(source.violation(
@@ -70,7 +113,10 @@ fn is_module(name: &str) -> bool {
 
 fn may_use(module: &str, used: &str) -> bool {
     let entry = |table: &[(&str, &'static [&'static str])]| {
-        table.iter().find(|(name, _)| *name == module).map(|(_, list)| *list)
+        table
+            .iter()
+            .find(|(name, _)| *name == module)
+            .map(|(_, list)| *list)
     };
     match (entry(MAY_USE), entry(MAY_NOT_USE)) {
         (Some(allowed), _) => allowed.contains(&used),
@@ -121,18 +167,46 @@ fn imports_go_one_way() {
 
 #[test]
 fn an_import_against_the_arrow_is_caught() {
-    catches(imports, "src/kubo/pubsub.rs", 2, "//! x\nuse crate::model::Call;\n");
-    catches(imports, "src/model.rs", 1, "use crate::{task::Tasks, wire};");
-    catches(imports, "src/wire/topics.rs", 1, "fn f() { super::super::mesh::g() }");
-    catches(imports, "src/mesh.rs", 2, "fn f() { tokio::select! {\n _ = crate::compute::go() => {} } }");
+    catches(
+        imports,
+        "src/kubo/pubsub.rs",
+        2,
+        "//! x\nuse crate::model::Call;\n",
+    );
+    catches(
+        imports,
+        "src/model.rs",
+        1,
+        "use crate::{task::Tasks, wire};",
+    );
+    catches(
+        imports,
+        "src/wire/topics.rs",
+        1,
+        "fn f() { super::super::mesh::g() }",
+    );
+    catches(
+        imports,
+        "src/mesh.rs",
+        2,
+        "fn f() { tokio::select! {\n _ = crate::compute::go() => {} } }",
+    );
     catches(imports, "src/mesh/link.rs", 1, "use timerose::cli;");
     catches(imports, "src/novelty.rs", 1, "//! Unknown to the layers.");
 }
 
 #[test]
 fn an_import_along_the_arrow_is_permitted() {
-    permits(imports, "src/mesh/link.rs", "use crate::{kubo::Client, wire}; use super::session::S;");
-    permits(imports, "src/kubo.rs", "#[cfg(test)] mod tests { use crate::model::Call; }");
+    permits(
+        imports,
+        "src/mesh/link.rs",
+        "use crate::{kubo::Client, wire}; use super::session::S;",
+    );
+    permits(
+        imports,
+        "src/kubo.rs",
+        "#[cfg(test)] mod tests { use crate::model::Call; }",
+    );
 }
 
 #[test]
@@ -142,8 +216,27 @@ fn scheduler_executor_and_api_meet_only_as_messages() {
 
 #[test]
 fn reaching_into_another_part_is_caught() {
-    catches(peers, "src/compute/scheduler/hedge.rs", 1, "use crate::compute::executor;");
-    catches(peers, "src/compute/executor.rs", 1, "use super::scheduler::Handle;");
-    catches(peers, "src/api/invoke.rs", 1, "use crate::compute::scheduler::lease::Lease;");
-    permits(peers, "src/api/invoke.rs", "use crate::compute::scheduler::Handle;");
+    catches(
+        peers,
+        "src/compute/scheduler/hedge.rs",
+        1,
+        "use crate::compute::executor;",
+    );
+    catches(
+        peers,
+        "src/compute/executor.rs",
+        1,
+        "use super::scheduler::Handle;",
+    );
+    catches(
+        peers,
+        "src/api/invoke.rs",
+        1,
+        "use crate::compute::scheduler::lease::Lease;",
+    );
+    permits(
+        peers,
+        "src/api/invoke.rs",
+        "use crate::compute::scheduler::Handle;",
+    );
 }

@@ -1,20 +1,30 @@
 //! One word per idea; no words that say nothing; nothing of one's own machine.
 
-use super::tree::{Source, Tree, Violation};
-use super::{catches, permits, repository_keeps};
+use super::{
+    catches, permits, repository_keeps,
+    tree::{Source, Tree, Violation},
+};
 
 /// Words that name nothing, or name a thing that has a better name here.
-const BANNED: &[&str] = &["helper", "job", "manager", "runner", "task", "util", "worker"];
+const BANNED: &[&str] = &[
+    "helper", "job", "manager", "runner", "task", "util", "worker",
+];
 
 fn words(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for source in &tree.sources {
         let stem = source.path.rsplit('/').next().unwrap_or_default();
         let file = (stem.trim_end_matches(".rs"), 1);
-        let names = source.facts.names.iter().map(|name| (name.text.as_str(), name.line));
+        let names = source
+            .facts
+            .names
+            .iter()
+            .map(|name| (name.text.as_str(), name.line));
         for (name, line) in std::iter::once(file).chain(names) {
             if let Some(word) = banned_word(source, name) {
-                found.push(source.violation(line, format!("`{name}`: `{word}` is not one of our words")));
+                found.push(
+                    source.violation(line, format!("`{name}`: `{word}` is not one of our words")),
+                );
             }
         }
     }
@@ -44,7 +54,9 @@ fn split(name: &str) -> Vec<String> {
         if c == '_' || c.is_uppercase() {
             words.push(String::new());
         }
-        if c != '_' && let Some(last) = words.last_mut() {
+        if c != '_'
+            && let Some(last) = words.last_mut()
+        {
             last.extend(c.to_lowercase());
         }
     }
@@ -122,7 +134,11 @@ fn a_path_of_somebodys_machine_is_caught() {
     catches(machine_paths, "docs/operations.md", 2, &format!("\n{work}"));
     let home = ["cd \"/ro", "ot/x\""].concat();
     catches(machine_paths, "scripts/demo", 1, &home);
-    permits(machine_paths, "README.md", "https://example.org/work/x $dir/work/x");
+    permits(
+        machine_paths,
+        "README.md",
+        "https://example.org/work/x $dir/work/x",
+    );
 }
 
 #[test]

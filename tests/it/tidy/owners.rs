@@ -1,7 +1,9 @@
 //! What only one place may do: speak to Kubo, run code, serve, print, spawn.
 
-use super::tree::{Source, Tree, Violation};
-use super::{catches, permits, repository_keeps};
+use super::{
+    catches, permits, repository_keeps,
+    tree::{Source, Tree, Violation},
+};
 
 /// A file that may do what its rule refuses to all others of its kind.
 struct Exception {
@@ -64,7 +66,12 @@ fn sandboxes(tree: &Tree) -> Vec<Violation> {
 }
 
 fn servers(tree: &Tree) -> Vec<Violation> {
-    only(tree, &["api", "sandbox/lambda"], &["axum"], "only `api` serves HTTP")
+    only(
+        tree,
+        &["api", "sandbox/lambda"],
+        &["axum"],
+        "only `api` serves HTTP",
+    )
 }
 
 fn surroundings(tree: &Tree) -> Vec<Violation> {
@@ -109,7 +116,12 @@ fn spawns(tree: &Tree) -> Vec<Violation> {
         "std::thread::Builder",
         "thread::spawn",
     ];
-    only(tree, &["task"], &starters, "every spawn goes through `task`")
+    only(
+        tree,
+        &["task"],
+        &starters,
+        "every spawn goes through `task`",
+    )
 }
 
 #[test]
@@ -119,10 +131,28 @@ fn only_kubo_names_paths_of_its_rpc() {
 
 #[test]
 fn a_path_of_kubos_rpc_elsewhere_is_caught() {
-    catches(rpc_paths, "src/mesh/a.rs", 2, "\nconst P: &str = \"/api/v0/id\";");
-    catches(rpc_paths, "src/cli/a.rs", 1, "fn f() { format!(\"{x}/api/v0/add\") }");
-    permits(rpc_paths, "src/api.rs", "const P: &str = \"/api/v0/compute/invoke\";");
-    permits(rpc_paths, "src/kubo/id.rs", "const P: &str = \"/api/v0/id\";");
+    catches(
+        rpc_paths,
+        "src/mesh/a.rs",
+        2,
+        "\nconst P: &str = \"/api/v0/id\";",
+    );
+    catches(
+        rpc_paths,
+        "src/cli/a.rs",
+        1,
+        "fn f() { format!(\"{x}/api/v0/add\") }",
+    );
+    permits(
+        rpc_paths,
+        "src/api.rs",
+        "const P: &str = \"/api/v0/compute/invoke\";",
+    );
+    permits(
+        rpc_paths,
+        "src/kubo/id.rs",
+        "const P: &str = \"/api/v0/id\";",
+    );
 }
 
 #[test]
@@ -155,22 +185,52 @@ fn only_cli_config_and_main_touch_environment_terminal_and_exit() {
 
 #[test]
 fn touching_the_surroundings_elsewhere_is_caught() {
-    catches(surroundings, "src/mesh.rs", 1, "fn f() { std::env::var(\"HOME\"); }");
+    catches(
+        surroundings,
+        "src/mesh.rs",
+        1,
+        "fn f() { std::env::var(\"HOME\"); }",
+    );
     catches(surroundings, "src/mesh.rs", 1, "use std::{env, io};");
-    catches(surroundings, "src/node.rs", 1, "fn f() { std::process::exit(1) }");
-    catches(surroundings, "src/api.rs", 2, "\nfn f() { println!(\"x\") }");
+    catches(
+        surroundings,
+        "src/node.rs",
+        1,
+        "fn f() { std::process::exit(1) }",
+    );
+    catches(
+        surroundings,
+        "src/api.rs",
+        2,
+        "\nfn f() { println!(\"x\") }",
+    );
     permits(surroundings, "src/cli/dev.rs", "fn f() { println!(\"x\") }");
 }
 
 #[test]
-fn every_spawn_goes_through_task() {
+fn every_spawn_is_made_in_one_module() {
     repository_keeps(spawns);
 }
 
 #[test]
 fn a_spawn_elsewhere_is_caught() {
-    catches(spawns, "src/mesh.rs", 1, "fn f() { tokio::spawn(async {}); }");
-    catches(spawns, "src/mesh.rs", 1, "use tokio::task::{JoinSet, yield_now};");
-    catches(spawns, "src/mesh.rs", 1, "fn f() { std::thread::spawn(|| ()); }");
+    catches(
+        spawns,
+        "src/mesh.rs",
+        1,
+        "fn f() { tokio::spawn(async {}); }",
+    );
+    catches(
+        spawns,
+        "src/mesh.rs",
+        1,
+        "use tokio::task::{JoinSet, yield_now};",
+    );
+    catches(
+        spawns,
+        "src/mesh.rs",
+        1,
+        "fn f() { std::thread::spawn(|| ()); }",
+    );
     permits(spawns, "src/task.rs", "fn f() { tokio::spawn(async {}); }");
 }

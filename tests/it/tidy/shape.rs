@@ -2,22 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{Source, Tree, Violation};
-use super::{catches, permits, repository_keeps};
+use super::{
+    catches, permits, repository_keeps,
+    tree::{Tree, Violation},
+};
 
 const MAX_FILE: usize = 400;
 const MAX_FUNCTION: usize = 60;
 
 fn headers(tree: &Tree) -> Vec<Violation> {
     let bare = tree.sources.iter().filter(|source| {
-        source.header().next().is_none_or(|line| line.trim().is_empty())
+        source
+            .header()
+            .next()
+            .is_none_or(|line| line.trim().is_empty())
     });
     bare.map(|source| source.violation(1, "no `//!` header saying what the file is for"))
         .collect()
 }
 
 fn parents(tree: &Tree) -> Vec<Violation> {
-    let strays = tree.program().filter(|source| source.path.ends_with("/mod.rs"));
+    let strays = tree
+        .program()
+        .filter(|source| source.path.ends_with("/mod.rs"));
     strays
         .map(|source| source.violation(1, "`x.rs` is the parent of `x/`"))
         .collect()
@@ -25,10 +32,16 @@ fn parents(tree: &Tree) -> Vec<Violation> {
 
 fn long_files(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    for source in tree.sources.iter().filter(|source| source.reason_to_be_long().is_none()) {
+    for source in tree
+        .sources
+        .iter()
+        .filter(|source| source.reason_to_be_long().is_none())
+    {
         let lines = source.code_lines(1, source.text.lines().count().max(1));
         if lines > MAX_FILE {
-            found.push(source.violation(1, format!("{lines} code lines; give a `//! Long because:`")));
+            found.push(
+                source.violation(1, format!("{lines} code lines; give a `//! Long because:`")),
+            );
         }
     }
     found
@@ -36,7 +49,11 @@ fn long_files(tree: &Tree) -> Vec<Violation> {
 
 fn long_functions(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    for source in tree.sources.iter().filter(|source| source.reason_to_be_long().is_none()) {
+    for source in tree
+        .sources
+        .iter()
+        .filter(|source| source.reason_to_be_long().is_none())
+    {
         for function in &source.facts.functions {
             let lines = source.code_lines(function.first, function.last);
             if lines > MAX_FUNCTION {
@@ -51,7 +68,12 @@ fn long_functions(tree: &Tree) -> Vec<Violation> {
 /// Every file is reached by `mod` declarations from the root of its target.
 fn forgotten_files(tree: &Tree) -> Vec<Violation> {
     let mut reached = BTreeSet::new();
-    for root in ["src/lib.rs", "src/main.rs", "tests/it/main.rs", "tests/mesh/main.rs"] {
+    for root in [
+        "src/lib.rs",
+        "src/main.rs",
+        "tests/it/main.rs",
+        "tests/mesh/main.rs",
+    ] {
         reach(tree, root.to_owned(), &mut reached);
     }
     let ours = ["src/", "tests/"];
@@ -64,42 +86,17 @@ fn forgotten_files(tree: &Tree) -> Vec<Violation> {
 }
 
 fn reach(tree: &Tree, path: String, reached: &mut BTreeSet<String>) {
-    let Some(source) = tree.sources.iter().find(|source| source.path == path) else { return };
+    let Some(source) = tree.sources.iter().find(|source| source.path == path) else {
+        return;
+    };
     if !reached.insert(path) {
         return;
     }
     for declared in &source.facts.modules {
-        for candidate in candidates(source, &declared.name, declared.path.as_deref()) {
+        for candidate in source.places_of(declared) {
             reach(tree, candidate, reached);
         }
     }
-}
-
-/// Where the file of `mod name;` in `source` may lie.
-fn candidates(source: &Source, name: &str, path: Option<&str>) -> Vec<String> {
-    let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
-    if let Some(path) = path {
-        return vec![normalised(&format!("{folder}/{path}"))];
-    }
-    let stem = file.trim_end_matches(".rs");
-    let base = match stem {
-        "lib" | "main" | "mod" => folder.to_owned(),
-        _ => format!("{folder}/{stem}"),
-    };
-    vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
-}
-
-/// Takes `a/b/../c` for `a/c`.
-fn normalised(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        if part == ".." {
-            parts.pop();
-        } else {
-            parts.push(part);
-        }
-    }
-    parts.join("/")
 }
 
 #[test]
@@ -134,8 +131,17 @@ fn a_long_file_states_its_reason() {
 fn a_long_file_without_a_reason_is_caught() {
     let body = "const A: u8 = 1;\n".repeat(MAX_FILE + 1);
     catches(long_files, "src/mesh.rs", 1, &format!("//! x\n{body}"));
-    catches(long_files, "src/mesh.rs", 1, &format!("//! Long because:\n{body}"));
-    permits(long_files, "src/mesh.rs", &format!("//! x\n//! Long because: a table.\n{body}"));
+    catches(
+        long_files,
+        "src/mesh.rs",
+        1,
+        &format!("//! Long because:\n{body}"),
+    );
+    permits(
+        long_files,
+        "src/mesh.rs",
+        &format!("//! x\n//! Long because: a table.\n{body}"),
+    );
 }
 
 #[test]
@@ -146,10 +152,24 @@ fn a_long_function_states_its_reason() {
 #[test]
 fn a_long_function_without_a_reason_is_caught() {
     let body = "    g();\n\n    // why\n".repeat(MAX_FUNCTION);
-    catches(long_functions, "src/mesh.rs", 2, &format!("\nfn f() {{\n{body}}}\n"));
-    catches(long_functions, "src/mesh.rs", 2, &format!("impl A {{\nfn f() {{\n{body}}}\n}}\n"));
+    catches(
+        long_functions,
+        "src/mesh.rs",
+        2,
+        &format!("\nfn f() {{\n{body}}}\n"),
+    );
+    catches(
+        long_functions,
+        "src/mesh.rs",
+        2,
+        &format!("impl A {{\nfn f() {{\n{body}}}\n}}\n"),
+    );
     let short = "    g();\n\n    // why\n".repeat(MAX_FUNCTION - 2);
-    permits(long_functions, "src/mesh.rs", &format!("fn f() {{\n{short}}}\n"));
+    permits(
+        long_functions,
+        "src/mesh.rs",
+        &format!("fn f() {{\n{short}}}\n"),
+    );
 }
 
 #[test]
@@ -161,7 +181,10 @@ fn no_file_is_forgotten() {
 fn a_forgotten_file_is_caught() {
     catches(forgotten_files, "tests/it/lost.rs", 1, "//! x");
     let tree = Tree::planted(&[
-        ("tests/it/main.rs", "mod a; #[path = \"../support/mod.rs\"] mod support;"),
+        (
+            "tests/it/main.rs",
+            "mod a; #[path = \"../support/mod.rs\"] mod support;",
+        ),
         ("tests/it/a.rs", "mod b;"),
         ("tests/it/a/b.rs", "//! x"),
         ("tests/support/mod.rs", "mod c;"),

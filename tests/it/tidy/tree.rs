@@ -2,11 +2,12 @@
 //!
 //! Takes the repository or planted texts; gives [`Source`]s with their facts.
 
-use std::fmt;
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, fmt, sync::LazyLock};
 
-use super::facts::Facts;
-use super::files;
+use super::{
+    facts::{Declared, Facts},
+    files,
+};
 
 /// One thing that breaks a rule.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub(super) struct TextFile {
 pub(super) struct Tree {
     pub(super) sources: Vec<Source>,
     pub(super) texts: Vec<TextFile>,
+    /// Files that exist under `#[cfg(test)]` only.
+    tests: BTreeSet<String>,
 }
 
 impl Tree {
@@ -68,29 +71,93 @@ impl Tree {
         for (path, text) in files {
             if path.ends_with(".rs") {
                 let facts = Facts::of(&path, &text);
-                sources.push(Source { path: path.clone(), text: text.clone(), facts });
+                sources.push(Source {
+                    path: path.clone(),
+                    text: text.clone(),
+                    facts,
+                });
             }
             texts.push(TextFile { path, text });
         }
-        Self { sources, texts }
+        let tests = test_files(&sources);
+        Self {
+            sources,
+            texts,
+            tests,
+        }
     }
 
-    /// The files of the program itself.
+    /// The files of the program itself, without its unit tests.
     pub(super) fn program(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|source| source.path.starts_with("src/"))
+        let program = self
+            .sources
+            .iter()
+            .filter(|source| source.path.starts_with("src/"));
+        program.filter(|source| !self.tests.contains(&source.path))
     }
 }
 
+/// The files of `#[cfg(test)] mod name;`.
+fn test_files(sources: &[Source]) -> BTreeSet<String> {
+    let declared = sources.iter().flat_map(|source| {
+        source
+            .facts
+            .modules
+            .iter()
+            .map(move |module| (source, module))
+    });
+    declared
+        .filter(|(_, module)| module.in_test)
+        .flat_map(|(source, module)| source.places_of(module))
+        .collect()
+}
+
+/// Takes `a/b/../c` for `a/c`.
+fn normalised(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
+}
+
 impl Source {
+    /// Where the file of a `mod name;` in this file may lie.
+    pub(super) fn places_of(&self, declared: &Declared) -> Vec<String> {
+        let (folder, file) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        if let Some(path) = &declared.path {
+            return vec![normalised(&format!("{folder}/{path}"))];
+        }
+        let stem = file.trim_end_matches(".rs");
+        let base = match stem {
+            "lib" | "main" | "mod" => folder.to_owned(),
+            _ => format!("{folder}/{stem}"),
+        };
+        let name = &declared.name;
+        vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
+    }
+
     /// A violation in this file.
     pub(super) fn violation(&self, line: usize, message: impl Into<String>) -> Violation {
-        Violation { path: self.path.clone(), line, message: message.into() }
+        Violation {
+            path: self.path.clone(),
+            line,
+            message: message.into(),
+        }
     }
 
     /// The top-level module of the program that the file belongs to.
     pub(super) fn module(&self) -> &str {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
-        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+        inside
+            .split('/')
+            .next()
+            .unwrap_or(inside)
+            .trim_end_matches(".rs")
     }
 
     /// Whether the file is `module` or lies below it (`compute/scheduler`).
