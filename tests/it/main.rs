@@ -1,8 +1,14 @@
 //! Fast tests: a fake Kubo over real HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;
 mod sandbox_room;
 mod sandbox_runs;
+mod sandbox_wordcount;
 mod tidy;
