@@ -1,0 +1,57 @@
+//! The one error shape that leaves `compute`: whose fault, what, what helps.
+//!
+//! Takes the errors of every room below, gives a [`Failure`] that the doors
+//! turn into an exit code or an HTTP status. Never prints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Class, Outcome};
+
+/// Why something did not happen, complete enough to show to a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// A stable word for scripts: `not_found`, `bad_cid`, `no_executor`, …
+    pub code: String,
+    /// Whose fault it is.
+    pub class: Class,
+    /// One line that names the cause.
+    pub message: String,
+    /// What to do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whether the same request may succeed later or elsewhere.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure without a hint; retryable as its class is.
+    #[must_use]
+    pub fn new(class: Class, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            class,
+            message: message.into(),
+            hint: None,
+            retryable: class.is_worth_another_executor(),
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The failure that a receipt records, if it records one.
+    #[must_use]
+    pub fn of_outcome(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Ok { .. } => None,
+            Outcome::Err { class, message, .. } => {
+                Some(Self::new(*class, class.as_str(), message.clone()))
+            }
+        }
+    }
+}
