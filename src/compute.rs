@@ -3,10 +3,19 @@
 //! Takes requests from the doors and messages from the mesh, gives events and
 //! verified results.
 
+pub mod allow;
+pub mod clock;
+mod content;
+pub mod executor;
 mod explain;
 mod failure;
+mod function;
+mod keeper;
+mod memo;
 mod report;
 mod request;
+pub mod scheduler;
+pub mod storage;
 
 pub use explain::{Candidate, Explanation, Terms};
 pub use failure::Failure;

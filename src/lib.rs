@@ -1,7 +1,8 @@
 //! TimeRose adds compute to IPFS nodes: a sidecar beside an unmodified Kubo.
 
-pub mod compute;
 pub mod kubo;
 pub mod model;
+pub mod sandbox;
+pub mod store;
 pub mod task;
 pub mod wire;
