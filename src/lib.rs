@@ -1,5 +1,10 @@
 //! TimeRose adds compute to IPFS nodes: a sidecar beside an unmodified Kubo.
 
+pub mod api;
+pub mod cli;
 pub mod compute;
+pub mod config;
 pub mod model;
+pub mod node;
 pub mod task;
+pub mod telemetry;

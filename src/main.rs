@@ -1,3 +1,7 @@
-//! Parses the command line, runs it, ends with its exit code.
+//! Runs the command line, ends with its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    timerose::cli::main()
+}
