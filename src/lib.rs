@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod compute;
 pub mod config;
+pub mod kubo;
 pub mod model;
 pub mod node;
 pub mod task;
