@@ -12,7 +12,7 @@ use crate::compute::ByteStream;
 use crate::model::Roles;
 
 /// A node as this one sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
     /// Peer ID.
     pub peer: String,
