@@ -13,6 +13,7 @@ mod connect;
 mod context;
 mod daemon;
 mod deploy;
+mod doctor;
 mod exit;
 mod explain;
 mod gc;
@@ -65,6 +66,7 @@ pub(crate) struct Cli {
 enum Command {
     Init(init::Args),
     Daemon(daemon::Args),
+    Doctor(doctor::Args),
     Deploy(deploy::Args),
     Invoke(invoke::Args),
     Schedule(schedule::Args),
@@ -126,6 +128,7 @@ impl Command {
         match self {
             Self::Daemon(_) | Self::Invoke(_) => Ok(()),
             Self::Init(args) => args.run(cx).await,
+            Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,
             Self::Schedule(args) => args.run(cx).await,
             Self::Explain(args) => args.run(cx).await,

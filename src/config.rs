@@ -4,6 +4,7 @@
 //! checked [`Config`]. An unknown key is an error that names it and where it
 //! stands. Nothing else in the crate reads the environment, the CLI excepted.
 
+mod endpoint;
 mod home;
 mod reference;
 mod section;

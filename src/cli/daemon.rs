@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::context::{Context, set};
 use super::exit::{Stop, bad, file};
 use crate::compute::Failure;
-use crate::config::{Config, Home};
+use crate::config::Home;
 use crate::node::{Mode, Node};
 
 /// Run this node

@@ -1,15 +1,14 @@
 //! `timerose init`.
 
-use super::context::{Context, set};
+use super::context::Context;
 use super::exit::{Stop, bad, file};
-use crate::compute::Failure;
-use crate::config::{Home, commented_file};
+use crate::config::{Config, Home, commented_file};
 
 /// Make the home of a node
 ///
 /// Writes config.toml with every setting and its default, and the bearer token of the TCP door.
-/// If Kubo answers, the home belongs to its peer ID from then on. Not needed before `daemon`,
-/// which does the same.
+/// If Kubo answers, the home belongs to its peer ID from then on. Not needed before daemon, which
+/// makes what it misses.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES
@@ -25,16 +24,30 @@ impl Args {
                 .with_hint("Edit it, or give another folder with --home.")
                 .into());
         }
+        let peer = peer(&cx.config(toml::Table::new())?).await;
+        if peer.is_none() {
+            cx.out.note("Note: Kubo does not answer; the daemon's first start binds this home to it.");
+        }
         home.create().map_err(|e| file(home.path(), &e))?;
-        write(&home).map_err(|e| file(home.path(), &e))?;
+        write(&home, peer.as_deref()).map_err(|e| file(home.path(), &e))?;
         cx.out.line(home.path().display())?;
         cx.out.note("Next: timerose doctor, then timerose daemon");
         Ok(())
     }
 }
 
-fn write(home: &Home) -> std::io::Result<()> {
-    home.write_whole(&home.config(), &commented_file(), 0o600)?;
+/// Whose home it will be, if Kubo answers.
+async fn peer(config: &Config) -> Option<String> {
+    let id = config.kubo.client().ok()?.id().await.ok()?;
+    Some(id.peer.to_string())
+}
+
+fn write(home: &Home, peer: Option<&str>) -> std::io::Result<()> {
+    let mut text = commented_file();
+    if let Some(peer) = peer {
+        text = text.replace("#peer = …", &format!("peer = \"{peer}\""));
+    }
+    home.write_whole(&home.config(), &text, 0o600)?;
     home.bearer()?;
     Ok(())
 }
