@@ -9,3 +9,4 @@ pub mod model;
 pub mod node;
 pub mod task;
 pub mod telemetry;
+pub mod wire;

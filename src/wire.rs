@@ -1,0 +1,33 @@
+//! What crosses the mesh: canonical, bounded, signed bytes.
+//!
+//! Takes bytes that strangers wrote and gives typed values that were checked
+//! first, or the [`Refusal`] that says what was wrong; and the way back. Pure:
+//! no I/O, no clock (the time is an argument), nothing remembered between two
+//! values, so replay is the session's business. Sealing (`{enc, ct}` in the
+//! place of an envelope's body) belongs in [`envelope`], between encoding the
+//! body and signing it.
+
+pub mod address;
+pub mod binding;
+pub mod block;
+pub mod body;
+pub mod car;
+pub mod dagcbor;
+pub mod dagjson;
+pub mod envelope;
+pub mod key;
+pub mod receipt;
+mod refusal;
+#[cfg(test)]
+mod testing;
+pub mod topics;
+
+pub use address::Address;
+pub use block::{cid_of, verify_block};
+pub use key::KeyId;
+pub use refusal::Refusal;
+
+/// Bytes of an envelope or a signed object beyond which nothing is parsed.
+pub const MAX_BYTES: usize = 256 << 10;
+/// Seconds by which the clocks of two nodes may differ where a wall clock counts.
+pub const SKEW_S: u64 = 3_600;
