@@ -5,3 +5,4 @@ mod sandbox_floods;
 mod sandbox_process;
 mod sandbox_room;
 mod sandbox_runs;
+mod sandbox_wordcount;
