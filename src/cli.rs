@@ -28,6 +28,7 @@ mod purge;
 mod receipt;
 mod result;
 mod rm;
+mod sandbox_worker;
 mod save;
 mod schedule;
 mod shutdown;
@@ -84,6 +85,8 @@ enum Command {
     Purge(purge::Args),
     Completions(completions::Args),
     Shutdown(shutdown::Args),
+    #[command(hide = true)]
+    SandboxWorker(sandbox_worker::Args),
 }
 
 /// What is still going on when the command is done, such as a blocked read of
@@ -99,6 +102,9 @@ pub fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     let cx = Context::new(cli.globals);
+    if let Command::SandboxWorker(args) = &cli.command {
+        return cx.out.end(args.run());
+    }
     let ended = runtime().and_then(|runtime| {
         let ended = runtime.block_on(cli.command.run(&cx));
         runtime.shutdown_timeout(LINGER);
@@ -126,7 +132,7 @@ impl Command {
     /// Commands that a signal or `--timeout` may simply end.
     async fn run_short(self, cx: &Context) -> Result<(), Stop> {
         match self {
-            Self::Daemon(_) | Self::Invoke(_) => Ok(()),
+            Self::Daemon(_) | Self::Invoke(_) | Self::SandboxWorker(_) => Ok(()),
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,

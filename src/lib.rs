@@ -7,6 +7,7 @@ pub mod config;
 pub mod kubo;
 pub mod model;
 pub mod node;
+pub mod sandbox;
 pub mod task;
 pub mod telemetry;
 pub mod wire;

@@ -1,0 +1,123 @@
+//! Runs code that nobody trusts: a trait, and what implements it.
+//!
+//! Takes an [`Attempt`] (code, input, limits), gives an [`Output`] on disk or
+//! an [`Error`] that says whose fault it was. Never runs guest code in its own
+//! process, never fetches anything, never decides whether to try again.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Abi, Limits};
+
+pub mod check;
+mod error;
+pub mod noop;
+pub mod wasm;
+
+pub use check::{Report, check};
+pub use error::{Error, Fault};
+pub use noop::Noop;
+pub use wasm::Wasm;
+
+/// What runs code.
+pub trait Sandbox: Send + Sync + fmt::Debug {
+    /// The runtime's name as in manifests and adverts: `wasm`.
+    fn runtime(&self) -> &'static str;
+
+    /// Runs `attempt` to its end, its limits or `cancel`, whichever is first;
+    /// returns within 500 ms of the latter two. Dropping the future ends the
+    /// guest too. Waits for a free process as long as `cancel` allows.
+    fn run(
+        &self,
+        attempt: Attempt,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<Output, Error>>;
+}
+
+/// Input that arrives while the guest reads it.
+pub type Input = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// One run of one piece of code.
+pub struct Attempt {
+    /// Whose code it is: processes are never shared between owners.
+    pub owner: String,
+    /// The module.
+    pub code: Code,
+    /// How it is called.
+    pub abi: Abi,
+    /// The export to call; `_start` where it is absent and the ABI has one.
+    pub entry: Option<String>,
+    /// `wasi`: strings, or scalars taken by their JSON text; `scalar`: numbers.
+    pub args: Vec<serde_json::Value>,
+    /// The whole environment of the guest.
+    pub env: BTreeMap<String, String>,
+    /// Standard input, streamed. An error in it fails the attempt.
+    pub stdin: Option<Input>,
+    /// A directory that the guest sees as `/in`, read-only.
+    pub input_dir: Option<PathBuf>,
+    /// A fresh directory of this attempt, made and removed by the caller;
+    /// `stdout`, `stderr` and `out/` appear in it, also when the attempt fails.
+    pub work: PathBuf,
+    /// Caps; wall time counts from the start of the guest, not of its compiler.
+    pub limits: Limits,
+    /// Deterministic instruction budget, where the call asks for one.
+    pub fuel: Option<u64>,
+    /// Fixed clocks, deterministic randomness and NaNs.
+    pub pure: bool,
+}
+
+/// Verified module bytes on disk.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// Names the bytes; the caller has verified them.
+    pub cid: Cid,
+    /// Where they are.
+    pub path: PathBuf,
+}
+
+/// What a finished guest left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Standard output, at most `output_bytes`.
+    pub stdout: PathBuf,
+    /// `/out` where it is not empty: regular files and directories only.
+    pub out_dir: Option<PathBuf>,
+    /// Standard error, at most `log_bytes`, with a mark where it was cut.
+    pub logs: PathBuf,
+    /// The guest's exit code: 0, any other is [`Fault::Exit`].
+    pub exit: i32,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What one attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Time of the guest itself, microseconds.
+    pub run_us: u64,
+    /// Fuel spent, where it was counted.
+    pub fuel: Option<u64>,
+    /// Largest linear memory, bytes.
+    pub memory_peak_bytes: u64,
+    /// Time to compile the module or to load it from the cache, microseconds;
+    /// 0 when it was still in the process.
+    pub compile_us: u64,
+    /// Whether a process had to be started or a module loaded.
+    pub cold: bool,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("owner", &self.owner)
+            .field("code", &self.code)
+            .field("abi", &self.abi)
+            .field("work", &self.work)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! WebAssembly on wasmtime, in warm processes of this binary.
+//!
+//! Takes attempts, gives outputs. Guests are compiled and run in child
+//! processes only, one attempt at a time, one owner per process; a deadline is
+//! a SIGKILL, so it holds in endless loops, in host calls and in blocked reads
+//! alike, and costs the guest nothing.
+
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio_util::sync::CancellationToken;
+
+use super::{Attempt, Error, Fault, Output, Sandbox, error::of_io};
+use crate::task::Tasks;
+
+mod input;
+mod pool;
+mod process;
+mod protocol;
+mod tree;
+pub mod worker;
+
+use pool::{Lease, Pool};
+use process::Process;
+use protocol::{Done, Failure, Reply, Request, Success};
+
+/// A module that compiles for longer than this is refused.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the size of `/out` is looked at while the guest runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+/// A file system with less room than this counts as full when a guest fails.
+const FULL_DISK_BYTES: u64 = 64 << 10;
+
+/// How [`Wasm`] works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This very binary; started with the argument `sandbox-worker`.
+    pub program: PathBuf,
+    /// Compiled modules; made with mode 0700.
+    pub cache_dir: PathBuf,
+    /// Processes at a time, over all owners.
+    pub max_processes: usize,
+    /// A process that ran nothing for this long is ended.
+    pub idle_timeout: Duration,
+}
+
+/// The WebAssembly sandbox.
+#[derive(Debug)]
+pub struct Wasm {
+    cache_dir: PathBuf,
+    pool: Pool,
+    tasks: Tasks,
+}
+
+impl Wasm {
+    /// Prepares the cache directory; processes start with the first attempts.
+    /// Must be called within a tokio runtime; `tasks` gets one that ends idle
+    /// processes. Dropping the sandbox kills them all.
+    ///
+    /// # Errors
+    /// When the cache directory cannot be made.
+    pub fn new(config: Config, tasks: &Tasks) -> Result<Self, Error> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&config.cache_dir).map_err(of_io)?;
+        let cache_dir = config.cache_dir.canonicalize().map_err(of_io)?;
+        let pool = Pool::new(config.program, config.max_processes, config.idle_timeout, tasks);
+        Ok(Self { cache_dir, pool, tasks: tasks.clone() })
+    }
+
+    /// Kills idle processes and waits until they are gone. Running attempts
+    /// end by their own tokens.
+    pub async fn shutdown(&self) {
+        self.pool.clear().await;
+    }
+
+    /// Where compiled modules are kept.
+    #[must_use]
+    pub fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
+    /// Process ids of the warm processes that run nothing now.
+    #[must_use]
+    pub fn idle_processes(&self) -> Vec<u32> {
+        self.pool.idle()
+    }
+
+    async fn attempt(
+        &self,
+        mut attempt: Attempt,
+        cancel: CancellationToken,
+    ) -> Result<Output, Error> {
+        let stdin = attempt.stdin.take();
+        let work = attempt.work.clone();
+        let mut lease = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+            lease = self.pool.lease(&attempt.owner) => lease?,
+        };
+        let feed =
+            stdin.map(|stream| input::Fifo::open(&work, stream)).transpose().map_err(of_io)?;
+        let request = self.request(attempt, feed.as_ref().map(input::Fifo::path));
+        let limits = request.limits;
+        let ended = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Cancelled),
+            error = input::feed(feed) => Err(Error::Input(error)),
+            error = self.watch(work.join("out"), limits.output_bytes) => Err(error),
+            done = converse(lease.process(), &request) => done,
+        };
+        finish(lease, ended, &work, limits.output_bytes).await
+    }
+
+    fn request(&self, attempt: Attempt, stdin: Option<&Path>) -> Request {
+        Request {
+            cache_dir: self.cache_dir.clone(),
+            code_cid: attempt.code.cid.to_string(),
+            code_path: attempt.code.path,
+            abi: attempt.abi,
+            entry: attempt.entry,
+            args: attempt.args,
+            env: attempt.env,
+            stdin: stdin.map(Path::to_owned),
+            input_dir: attempt.input_dir,
+            work: attempt.work,
+            limits: attempt.limits,
+            fuel: attempt.fuel,
+            pure: attempt.pure,
+        }
+    }
+
+    /// Gives only an error: the kernel caps a single file, this caps their sum.
+    async fn watch(&self, out: PathBuf, limit: u64) -> Error {
+        loop {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            let root = out.clone();
+            match self.tasks.spawn_blocking(move || tree::measure(&root, limit)).await {
+                Ok(Ok(Err(fault @ Fault::OutputTooLarge { .. }))) => return Error::User(fault),
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(error)) => return of_io(error),
+            }
+        }
+    }
+}
+
+impl Sandbox for Wasm {
+    fn runtime(&self) -> &'static str {
+        "wasm"
+    }
+
+    fn run(
+        &self,
+        attempt: Attempt,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<Output, Error>> {
+        self.attempt(attempt, cancel).boxed()
+    }
+}
+
+/// One attempt over the control pipes. The two timeouts are the compiler's and
+/// the guest's.
+async fn converse(process: &mut Process, request: &Request) -> Result<Done, Error> {
+    let wall = Duration::from_millis(request.limits.wall_ms);
+    let ready = async {
+        process.send(request).await?;
+        process.receive().await
+    };
+    let first = tokio::time::timeout(COMPILE_TIMEOUT, ready).await;
+    match first {
+        Ok(Ok(Reply::Started)) => {}
+        Ok(Ok(Reply::Done(done))) => return Ok(done),
+        Ok(Err(error)) => return Err(process.obituary(&error, true).await),
+        Err(_) => {
+            let after = humantime::format_duration(COMPILE_TIMEOUT);
+            return Err(Fault::CompileLimit(format!("not done after {after}")).into());
+        }
+    }
+    match tokio::time::timeout(wall, process.receive()).await {
+        Ok(Ok(Reply::Done(done))) => Ok(done),
+        Ok(Ok(Reply::Started)) => Err(Error::ProcessDied("it spoke out of turn".to_owned())),
+        Ok(Err(error)) => Err(process.obituary(&error, false).await),
+        Err(_) => Err(Error::Deadline { after: wall }),
+    }
+}
+
+/// Keeps the process where it is as good as new, and turns what it said into
+/// the result.
+async fn finish(
+    lease: Lease,
+    ended: Result<Done, Error>,
+    work: &Path,
+    output_limit: u64,
+) -> Result<Output, Error> {
+    let is_cold = lease.is_new();
+    let done = match ended {
+        Ok(done) => done,
+        Err(error) => {
+            let is_file_limit = lease.end().await.hit_file_limit();
+            return Err(match error {
+                Error::ProcessDied(_) if is_file_limit => {
+                    Fault::OutputTooLarge { limit: output_limit }.into()
+                }
+                error => error,
+            });
+        }
+    };
+    if done.is_swollen {
+        lease.end().await;
+    } else {
+        lease.give_back();
+    }
+    match done.outcome {
+        Ok(success) => Ok(output(work, success, is_cold)),
+        Err(Failure::Fault(_)) if is_full(work) => Err(Error::DiskFull),
+        Err(Failure::Fault(fault)) => Err(Error::User(fault)),
+        Err(Failure::DiskFull) => Err(Error::DiskFull),
+        Err(Failure::Node(message)) => Err(Error::Io(io::Error::other(message))),
+    }
+}
+
+fn output(work: &Path, success: Success, is_cold: bool) -> Output {
+    let mut usage = success.usage;
+    usage.cold |= is_cold;
+    Output {
+        stdout: work.join("stdout"),
+        out_dir: success.has_out.then(|| work.join("out")),
+        logs: work.join("stderr"),
+        exit: 0,
+        usage,
+    }
+}
+
+/// A guest told `ENOSPC` fails in its own way; that is not its fault.
+fn is_full(work: &Path) -> bool {
+    rustix::fs::statvfs(work)
+        .is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) < FULL_DISK_BYTES)
+}

@@ -1,0 +1,83 @@
+//! Measures what a guest wrote under `/out`, without following links.
+//!
+//! Takes a directory, gives its size, or the fault it shows. Used by the
+//! sandbox while the guest runs and by its process at the end.
+
+use std::{fs, io, path::Path};
+
+use crate::sandbox::Fault;
+
+/// More entries than this are too much output, whatever their size.
+const MAX_ENTRIES: u64 = 100_000;
+
+/// What lies in a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Sum of the files' lengths, holes counted.
+    pub(super) bytes: u64,
+    /// Files and directories.
+    pub(super) entries: u64,
+}
+
+/// Sums up `root`. Entries that vanish meanwhile do not count; an absent root
+/// is empty. Gives up early at `limit` bytes.
+///
+/// # Errors
+/// A fault for output over the limit or of another kind than file and
+/// directory, in the inner result; reading failures in the outer one.
+pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>> {
+    let mut size = Size::default();
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        let Some(entries) = present(fs::read_dir(&directory))? else { continue };
+        for entry in entries {
+            let Some(entry) = present(entry)? else { continue };
+            let Some(metadata) = present(entry.metadata())? else { continue };
+            size.entries += 1;
+            if metadata.is_dir() {
+                pending.push(entry.path());
+            } else if metadata.is_file() {
+                size.bytes = size.bytes.saturating_add(metadata.len());
+            } else {
+                let path = entry.path();
+                let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                return Ok(Err(Fault::BadOutput { path }));
+            }
+            if size.bytes > limit || size.entries > MAX_ENTRIES {
+                return Ok(Err(Fault::OutputTooLarge { limit }));
+            }
+        }
+    }
+    Ok(Ok(size))
+}
+
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_no_output() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("d")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("d/l")).unwrap();
+        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        assert_eq!(fault, Fault::BadOutput { path: "d/l".into() });
+    }
+
+    #[test]
+    fn a_hole_counts_as_bytes() {
+        let root = tempfile::tempdir().unwrap();
+        fs::File::create(root.path().join("f")).unwrap().set_len(11).unwrap();
+        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        assert_eq!(fault, Fault::OutputTooLarge { limit: 10 });
+        assert_eq!(measure(root.path(), 11).unwrap().unwrap(), Size { bytes: 11, entries: 1 });
+    }
+}

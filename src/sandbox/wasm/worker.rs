@@ -1,0 +1,137 @@
+//! The process in which guests run: one attempt at a time, a fresh store each.
+//!
+//! Takes requests on standard input, gives replies on standard output, both
+//! meant for [`super::Wasm`] alone. Never returns to a caller's code, never
+//! outlives its control pipe, never keeps anything of a guest but its
+//! compiled module.
+
+use std::{
+    io,
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+
+use super::protocol::{self, Done, Failure, Reply, Request, Success};
+
+mod engine;
+mod guest;
+mod logs;
+mod scalar;
+mod streams;
+mod wasi;
+
+use engine::Modules;
+use logs::Logs;
+
+/// What a process may hold beyond a fresh one and its compiled modules.
+const SLACK_BYTES: u64 = 8 << 20;
+/// Data that compiling may take, all in all.
+const COMPILE_DATA_BYTES: u64 = 2 << 30;
+
+/// Serves attempts until the control pipe closes, then ends the process.
+///
+/// # Errors
+/// When the process cannot be set up or a reply cannot be written.
+pub fn serve() -> io::Result<()> {
+    lower(Resource::Core, 0)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let requests = listen()?;
+    let mut modules = None;
+    let fresh_bytes = anonymous_bytes();
+    while let Ok(request) = requests.recv() {
+        let modules = match &mut modules {
+            Some(modules) => modules,
+            none => none.insert(Modules::new(&request.cache_dir)?),
+        };
+        let outcome = attempt(&runtime, modules, &request);
+        let allowed_bytes = fresh_bytes + modules.code_bytes() + SLACK_BYTES;
+        let is_swollen = anonymous_bytes() > allowed_bytes;
+        reply(&Reply::Done(Done { outcome, is_swollen }))?;
+    }
+    Ok(())
+}
+
+/// Reads requests on a thread of its own, so that the end of the pipe ends the
+/// process also while a guest loops.
+fn listen() -> io::Result<Receiver<Request>> {
+    let (sender, receiver) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .stack_size(256 << 10)
+        .spawn(move || forward(&sender))?;
+    Ok(receiver)
+}
+
+fn forward(requests: &SyncSender<Request>) {
+    let mut stdin = io::stdin().lock();
+    while let Ok(request) = protocol::read(&mut stdin) {
+        if requests.send(request).is_err() {
+            break;
+        }
+    }
+    let _cannot_fail = kill_process(getpid(), Signal::KILL);
+}
+
+fn reply(reply: &Reply) -> io::Result<()> {
+    protocol::write(&mut io::stdout().lock(), reply)
+}
+
+fn attempt(
+    runtime: &Runtime,
+    modules: &mut Modules,
+    request: &Request,
+) -> Result<Success, Failure> {
+    let logs = Logs::create(&request.work.join("stderr"), request.limits.log_bytes)?;
+    let stdout =
+        streams::Stdout::create(&request.work.join("stdout"), request.limits.output_bytes)?;
+    std::fs::create_dir(request.work.join("out"))?;
+    let result = runtime.block_on(async {
+        lower(Resource::Data, COMPILE_DATA_BYTES)?;
+        let loaded = modules.load(request);
+        raise(Resource::Data)?;
+        let (module, compile) = loaded?;
+        lower(Resource::Fsize, request.limits.output_bytes.max(request.limits.log_bytes))?;
+        let usage = guest::run(request, &module, &stdout, &logs).await;
+        raise(Resource::Fsize)?;
+        let mut usage = usage?;
+        usage.compile_us = compile.unwrap_or_default();
+        usage.cold = compile.is_some();
+        let out = request.work.join("out");
+        let out_bytes = request.limits.output_bytes.saturating_sub(stdout.finish()?);
+        let size = super::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
+            crate::sandbox::Fault::OutputTooLarge { .. } => {
+                crate::sandbox::Fault::OutputTooLarge { limit: request.limits.output_bytes }
+            }
+            other => other,
+        })?;
+        Ok(Success { has_out: size.entries > 0, usage })
+    });
+    if let Err(Failure::Fault(fault)) = &result {
+        logs.explain(fault);
+    }
+    result
+}
+
+/// Sets the soft limit only, so that it can be raised again.
+fn lower(resource: Resource, bytes: u64) -> io::Result<()> {
+    let maximum = getrlimit(resource).maximum;
+    let current = maximum.map_or(bytes, |maximum| maximum.min(bytes));
+    Ok(setrlimit(resource, Rlimit { current: Some(current), maximum })?)
+}
+
+fn raise(resource: Resource) -> io::Result<()> {
+    let maximum = getrlimit(resource).maximum;
+    Ok(setrlimit(resource, Rlimit { current: maximum, maximum })?)
+}
+
+/// Resident memory that no file backs; 0 where the kernel does not tell.
+fn anonymous_bytes() -> u64 {
+    let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
+    let mut pages = statm.split_ascii_whitespace().skip(1).map_while(|word| word.parse().ok());
+    let resident: u64 = pages.next().unwrap_or_default();
+    let shared: u64 = pages.next().unwrap_or_default();
+    resident.saturating_sub(shared) * rustix::param::page_size() as u64
+}

@@ -1,0 +1,155 @@
+//! Engines and compiled modules: what stays warm between attempts.
+//!
+//! Takes module bytes, gives something to instantiate. Compiled code is kept
+//! on disk by wasmtime's own cache, keyed by the bytes' hash, the version and
+//! the settings; that spares an `unsafe` call of ours.
+
+use std::{collections::HashMap, io, path::Path};
+
+use tokio::time::Instant;
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstancePre, Linker, Module};
+
+use super::{
+    Failure, Request,
+    guest::{self, State},
+};
+use crate::{model::Abi, sandbox::Fault};
+
+/// As `max_wasm_stack`; the guest's own stack holds the host's calls as well.
+const WASM_STACK_BYTES: usize = 1 << 20;
+const ASYNC_STACK_BYTES: usize = 2 << 20;
+/// Modules kept in the process, and what their code may take together.
+const MAX_MODULES: usize = 8;
+const MAX_CODE_BYTES: u64 = 128 << 20;
+const MAX_TABLES: u32 = 4;
+
+/// Settings that change the compiled code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Flavour {
+    has_fuel: bool,
+    is_pure: bool,
+}
+
+/// Engines with their linkers, and the modules used last.
+pub(super) struct Modules {
+    cache: Cache,
+    engines: HashMap<Flavour, Linkers>,
+    /// Most recently used last.
+    recent: Vec<Loaded>,
+}
+
+struct Linkers {
+    engine: Engine,
+    wasi: Linker<State>,
+    scalar: Linker<State>,
+}
+
+struct Loaded {
+    cid: String,
+    abi: Abi,
+    flavour: Flavour,
+    pre: InstancePre<State>,
+    code_bytes: u64,
+}
+
+impl Modules {
+    /// None yet; compiled code goes to `cache_dir`.
+    pub(super) fn new(cache_dir: &Path) -> io::Result<Self> {
+        let mut config = CacheConfig::new();
+        config.with_directory(cache_dir);
+        let cache = Cache::new(config).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self { cache, engines: HashMap::new(), recent: Vec::new() })
+    }
+
+    /// Size of the machine code that is kept.
+    pub(super) fn code_bytes(&self) -> u64 {
+        self.recent.iter().map(|loaded| loaded.code_bytes).sum()
+    }
+
+    /// The module ready to be instantiated, and the microseconds that took if
+    /// it was not at hand.
+    pub(super) fn load(
+        &mut self,
+        request: &Request,
+    ) -> Result<(InstancePre<State>, Option<u64>), Failure> {
+        let flavour = Flavour { has_fuel: request.fuel.is_some(), is_pure: request.pure };
+        let is_wanted = |loaded: &Loaded| {
+            loaded.cid == request.code_cid && loaded.abi == request.abi && loaded.flavour == flavour
+        };
+        if let Some(at) = self.recent.iter().position(is_wanted) {
+            let loaded = self.recent.remove(at);
+            let pre = loaded.pre.clone();
+            self.recent.push(loaded);
+            return Ok((pre, None));
+        }
+        let start = Instant::now();
+        let loaded = self.compile(request, flavour)?;
+        let pre = loaded.pre.clone();
+        self.keep(loaded);
+        let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok((pre, Some(took.max(1))))
+    }
+
+    fn compile(&mut self, request: &Request, flavour: Flavour) -> Result<Loaded, Failure> {
+        let linkers = match self.engines.entry(flavour) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Linkers::new(flavour, &self.cache).map_err(node)?)
+            }
+        };
+        let bytes = std::fs::read(&request.code_path)?;
+        let module = Module::from_binary(&linkers.engine, &bytes)
+            .map_err(|error| Fault::NotWasm(error.root_cause().to_string()))?;
+        let tables = module.resources_required().num_tables;
+        if tables > MAX_TABLES {
+            let (wanted, limit) = (tables.into(), MAX_TABLES.into());
+            return Err(Fault::TableLimit { what: "tables".to_owned(), wanted, limit }.into());
+        }
+        let linker = match request.abi {
+            Abi::Wasi => &linkers.wasi,
+            Abi::Scalar => &linkers.scalar,
+        };
+        let pre = linker.instantiate_pre(&module).map_err(guest::failure_of)?;
+        let code = module.image_range();
+        let code_bytes = (code.end as usize).saturating_sub(code.start as usize) as u64;
+        Ok(Loaded { cid: request.code_cid.clone(), abi: request.abi, flavour, pre, code_bytes })
+    }
+
+    fn keep(&mut self, loaded: Loaded) {
+        self.recent.push(loaded);
+        while self.recent.len() > 1
+            && (self.recent.len() > MAX_MODULES || self.code_bytes() > MAX_CODE_BYTES)
+        {
+            self.recent.remove(0);
+        }
+    }
+}
+
+impl Linkers {
+    fn new(flavour: Flavour, cache: &Cache) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(flavour, cache))?;
+        let mut wasi = Linker::new(&engine);
+        wasmtime_wasi::p1::add_to_linker_async(&mut wasi, |state: &mut State| &mut state.wasi)?;
+        let scalar = Linker::new(&engine);
+        Ok(Self { engine, wasi, scalar })
+    }
+}
+
+/// No epochs: the deadline is the parent's, and they cost tight loops twofold.
+fn config(flavour: Flavour, cache: &Cache) -> Config {
+    let mut config = Config::new();
+    config
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .consume_fuel(flavour.has_fuel)
+        .cranelift_nan_canonicalization(flavour.is_pure)
+        .relaxed_simd_deterministic(flavour.is_pure)
+        .cache(Some(cache.clone()));
+    config
+}
+
+fn node(error: wasmtime::Error) -> Failure {
+    Failure::Node(error.to_string())
+}

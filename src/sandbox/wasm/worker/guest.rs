@@ -1,0 +1,129 @@
+//! One guest in its store: its limits, its start, the meaning of its end.
+//!
+//! Takes a loaded module and a request, gives what the guest used or why it
+//! failed. The store and all memory of the guest are gone afterwards.
+
+use tokio::time::Instant;
+use wasmtime::{InstancePre, ResourceLimiter, Store, Trap, UnknownImportError};
+use wasmtime_wasi::{I32Exit, p1::WasiP1Ctx};
+
+use super::{Failure, Reply, Request, logs::Logs, reply, scalar, streams::Stdout, wasi};
+use crate::{
+    model::Abi,
+    sandbox::{Fault, Usage},
+};
+
+const MAX_TABLE_ELEMENTS: usize = 10_000;
+
+/// What a store holds besides the guest.
+pub(super) struct State {
+    pub(super) wasi: WasiP1Ctx,
+    limiter: Limiter,
+}
+
+/// Refuses growth with a fault of its own instead of a `-1` that guests turn
+/// into an abort without a reason.
+struct Limiter {
+    memory_limit: u64,
+    memory_peak: u64,
+}
+
+/// A reason to stop the guest, carried through wasmtime's errors.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by the sandbox")]
+struct Stop(std::sync::Mutex<Option<Failure>>);
+
+/// Wraps `failure` so that [`failure_of`] finds it again.
+pub(super) fn stop(failure: Failure) -> wasmtime::Error {
+    wasmtime::Error::from(Stop(std::sync::Mutex::new(Some(failure))))
+}
+
+/// Runs the guest; tells the parent right before.
+pub(super) async fn run(
+    request: &Request,
+    module: &InstancePre<State>,
+    stdout: &Stdout,
+    logs: &Logs,
+) -> Result<Usage, Failure> {
+    let limiter = Limiter { memory_limit: request.limits.memory_bytes, memory_peak: 0 };
+    let wasi = wasi::context(request, stdout, logs)?;
+    let mut store = Store::new(module.module().engine(), State { wasi, limiter });
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(wasi::hostcall_fuel(request));
+    if let Some(fuel) = request.fuel {
+        store.set_fuel(fuel).map_err(failure_of)?;
+    }
+    reply(&Reply::Started)?;
+    let start = Instant::now();
+    let ended = match request.abi {
+        Abi::Wasi => wasi::call(&mut store, module, request).await,
+        Abi::Scalar => scalar::call(&mut store, module, request, stdout).await,
+    };
+    let run_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let fuel = request.fuel.and_then(|fuel| Some(fuel.saturating_sub(store.get_fuel().ok()?)));
+    let memory_peak_bytes = store.data().limiter.memory_peak;
+    ended?;
+    Ok(Usage { run_us, fuel, memory_peak_bytes, ..Usage::default() })
+}
+
+/// Whose fault an error of wasmtime is.
+pub(super) fn failure_of(error: wasmtime::Error) -> Failure {
+    if let Some(Stop(failure)) = error.downcast_ref::<Stop>()
+        && let Some(failure) = failure.lock().ok().and_then(|mut failure| failure.take())
+    {
+        return failure;
+    }
+    if let Some(import) = error.downcast_ref::<UnknownImportError>() {
+        let (module, name) = (import.module().to_owned(), import.name().to_owned());
+        return Fault::ForbiddenImport { module, name }.into();
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return Fault::Exit(*code).into();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Fault::StackOverflow.into(),
+        Some(Trap::OutOfFuel) => Fault::OutOfFuel.into(),
+        _ => Fault::Trap(error.root_cause().to_string()).into(),
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let (wanted, limit) = (desired as u64, self.memory_limit);
+        if maximum.is_some_and(|maximum| desired > maximum) && wanted <= limit {
+            return Ok(false);
+        }
+        if wanted > limit {
+            return Err(stop(Fault::MemoryLimit { wanted, limit }.into()));
+        }
+        self.memory_peak = self.memory_peak.max(wanted);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > MAX_TABLE_ELEMENTS {
+            let (wanted, limit) = (desired as u64, MAX_TABLE_ELEMENTS as u64);
+            let what = "table elements".to_owned();
+            return Err(stop(Fault::TableLimit { what, wanted, limit }.into()));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}

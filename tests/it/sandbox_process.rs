@@ -1,0 +1,237 @@
+//! The processes behind the sandbox: warm, separate, replaced, gone.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use timerose::{
+    model::{Abi, Class},
+    sandbox::{Attempt, Error, Sandbox},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox_room::{Room, command, for_ever, text};
+
+const ONE: &str = "(module (func (export \"one\") (result i32) (i32.const 1)))";
+
+fn children(room: &Room) -> Vec<i32> {
+    room.wasm.idle_processes().into_iter().map(u32::cast_signed).collect()
+}
+
+fn exists(id: i32) -> bool {
+    PathBuf::from(format!("/proc/{id}")).exists()
+}
+
+/// Waits until `condition` holds; fails after ten seconds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn one(room: &Room, owner: &str) -> Attempt {
+    let mut attempt = room.scalar(ONE, "one", &[]);
+    attempt.owner = owner.into();
+    attempt
+}
+
+#[tokio::test]
+async fn the_second_run_is_warm_and_the_module_comes_from_disk_in_a_new_process() {
+    let room = Room::new();
+    let first = room.run(one(&room, "a")).await.unwrap().usage;
+    let second = room.run(one(&room, "a")).await.unwrap().usage;
+    assert!(first.cold && first.compile_us > 0);
+    assert!(!second.cold && second.compile_us == 0);
+    assert_eq!(children(&room).len(), 1);
+    room.wasm.shutdown().await;
+    assert_eq!(text(&room.run(one(&room, "a")).await.unwrap()), "1");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn owners_never_share_a_process_and_their_number_is_bounded() {
+    let room = Room::new();
+    room.run(one(&room, "a")).await.unwrap();
+    let of_a = children(&room);
+    room.run(one(&room, "b")).await.unwrap();
+    assert_eq!(children(&room).len(), 2);
+    room.run(one(&room, "c")).await.unwrap();
+    assert_eq!(children(&room).len(), 2);
+    assert!(!exists(of_a[0]), "the one unused for longest has to go");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn an_attempt_waits_while_all_processes_are_busy() {
+    let room = Room::with(|config| config.max_processes = 1);
+    let endless = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    room.warm_up(&endless).await;
+    let mut endless = endless;
+    endless.limits.wall_ms = 200;
+    let (first, second) = tokio::join!(room.run(endless), room.run(one(&room, "b")));
+    assert!(matches!(first, Err(Error::Deadline { .. })));
+    assert_eq!(text(&second.unwrap()), "1");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_process_killed_from_outside_is_the_nodes_fault_and_is_replaced() {
+    let room = Room::new();
+    room.run(one(&room, "owner")).await.unwrap();
+    let endless = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    room.warm_up(&endless).await;
+    let victim = children(&room)[0];
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
+    };
+    let (result, ()) = tokio::join!(room.run(endless), kill);
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::ProcessDied(_)), "{error:?}");
+    assert_eq!((error.class(), error.retryable()), (Class::Node, true));
+    assert_eq!(text(&room.run(one(&room, "owner")).await.unwrap()), "1");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_died_while_idle_is_not_noticed_by_the_next_attempt() {
+    let room = Room::new();
+    room.run(one(&room, "a")).await.unwrap();
+    let victim = children(&room)[0];
+    kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
+    until("the process is a zombie or gone", || {
+        std::fs::read_to_string(format!("/proc/{victim}/stat")).map_or(true, |s| s.contains(") Z"))
+    })
+    .await;
+    assert_eq!(text(&room.run(one(&room, "a")).await.unwrap()), "1");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn an_idle_process_is_ended() {
+    let room = Room::with(|config| config.idle_timeout = Duration::from_millis(50));
+    room.run(one(&room, "a")).await.unwrap();
+    let ids = children(&room);
+    until("idle processes end", || ids.iter().all(|id| !exists(*id))).await;
+    room.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_dropped_attempt_or_a_dropped_sandbox() {
+    let room = Room::new();
+    room.run(one(&room, "owner")).await.unwrap();
+    let busy = children(&room)[0];
+    let endless = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let run = room.wasm.run(endless, CancellationToken::new());
+    assert!(tokio::time::timeout(Duration::from_millis(300), run).await.is_err());
+    until("the attempt's process ends", || !exists(busy)).await;
+    room.run(one(&room, "owner")).await.unwrap();
+    let idle = children(&room)[0];
+    drop(room);
+    until("the idle process ends", || !exists(idle)).await;
+}
+
+/// Anonymous memory of this process and its sandboxes, bytes.
+fn anonymous(room: &Room) -> u64 {
+    let ids = children(room).into_iter().chain([std::process::id().cast_signed()]);
+    let of = |id| {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kib.unwrap_or(0_u64) * 1024
+    };
+    ids.map(of).sum()
+}
+
+#[tokio::test]
+async fn memory_comes_back_after_a_guest_that_took_much() {
+    let room = Room::new();
+    let wat = "(module (memory 1) (func (export \"take\") (result i32) (local $i i32)
+        (drop (memory.grow (i32.const 3000)))
+        (loop $next (i32.store (local.get $i) (i32.const 1))
+          (local.set $i (i32.add (local.get $i) (i32.const 4096)))
+          (br_if $next (i32.lt_u (local.get $i) (i32.const 196000000))))
+        (i32.const 1)))";
+    room.run(one(&room, "a")).await.unwrap();
+    let before = anonymous(&room);
+    let mut attempt = room.scalar(wat, "take", &[]);
+    attempt.owner = "a".into();
+    let usage = room.run(attempt).await.unwrap().usage;
+    assert_eq!(usage.memory_peak_bytes, 3001 * 65536);
+    until("memory comes back", || anonymous(&room) < before + (16 << 20)).await;
+    room.close().await;
+}
+
+/// What a process has open, without what it was started with itself.
+fn files(id: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let directory = format!("/proc/{id}/fd");
+    let entries = std::fs::read_dir(directory).unwrap().filter_map(Result::ok);
+    let wanted = entries.filter(|entry| is_wanted(entry.file_name().to_str().unwrap()));
+    wanted
+        .filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.display().to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_process_has_neither_environment_nor_files_of_its_parent() {
+    let room = Room::new();
+    let _open = std::fs::File::open(env!("CARGO_BIN_EXE_timerose")).unwrap();
+    room.run(one(&room, "a")).await.unwrap();
+    let id = children(&room)[0];
+    let environment = std::fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
+    assert!(environment.split('\0').all(|pair| pair.is_empty() || pair.starts_with("MALLOC_")));
+    // Whoever started the tests may have left files open over exec.
+    let survives_exec = |fd: &str| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags
+            .and_then(|f| u32::from_str_radix(f.trim(), 8).ok())
+            .is_some_and(|f| f & 0o2_000_000 == 0)
+    };
+    let handed_down = files("self", survives_exec);
+    let is_own = |file: &String| {
+        ["anon_inode:", "pipe:", "socket:"].iter().any(|kind| file.starts_with(kind))
+    };
+    let foreign: Vec<_> = files(&id.to_string(), |_| true)
+        .into_iter()
+        .filter(|file| !is_own(file) && !handed_down.contains(file))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
+    let room = Room::new();
+    let attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let request = json!({
+        "cache_dir": room.wasm.cache_dir(), "code_cid": attempt.code.cid.to_string(),
+        "code_path": attempt.code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
+        "stdin": null, "input_dir": null, "work": attempt.work, "limits": attempt.limits,
+        "fuel": null, "pure": false,
+    });
+    let body = request.to_string().into_bytes();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_timerose"))
+        .arg("sandbox-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).await.unwrap();
+    pipe.write_all(&body).await.unwrap();
+    let mut reply = [0; 4 + "\"started\"".len()];
+    child.stdout.as_mut().unwrap().read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply[4..], b"\"started\"");
+    drop(pipe);
+    tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
+    room.close().await;
+}

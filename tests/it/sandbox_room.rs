@@ -1,0 +1,172 @@
+//! A sandbox of its own for each test: fixtures in WAT, work directories,
+//! children counted by their parent.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use cid::Cid;
+use multihash_codetable::{Code as Hash, MultihashDigest};
+use tempfile::TempDir;
+use timerose::{
+    model::{Abi, Limits},
+    sandbox::{Attempt, Code, Error, Fault, Output, Sandbox, Wasm, wasm::Config},
+    task::Tasks,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What a limit may be overrun by.
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
+
+pub(crate) struct Room {
+    pub(crate) wasm: Wasm,
+    dir: TempDir,
+    tasks: Tasks,
+    attempts: AtomicU32,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tasks = Tasks::new();
+        let mut config = Config {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
+            cache_dir: dir.path().join("cache"),
+            max_processes: 2,
+            idle_timeout: Duration::from_secs(60),
+        };
+        change(&mut config);
+        let wasm = Wasm::new(config, &tasks).unwrap();
+        Self { wasm, dir, tasks, attempts: AtomicU32::new(0) }
+    }
+
+    /// An attempt at a module given as WAT.
+    pub(crate) fn attempt(&self, abi: Abi, wat: &str) -> Attempt {
+        self.attempt_bytes(abi, &wat::parse_str(wat).unwrap())
+    }
+
+    pub(crate) fn attempt_bytes(&self, abi: Abi, bytes: &[u8]) -> Attempt {
+        let cid = Cid::new_v1(0x55, Hash::Sha2_256.digest(bytes));
+        let path = self.dir.path().join(format!("{cid}.wasm"));
+        std::fs::write(&path, bytes).unwrap();
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let work = self.dir.path().join(format!("work-{number}"));
+        std::fs::create_dir(&work).unwrap();
+        Attempt {
+            owner: "owner".into(),
+            code: Code { cid, path },
+            abi,
+            entry: None,
+            args: Vec::new(),
+            env: std::collections::BTreeMap::new(),
+            stdin: None,
+            input_dir: None,
+            work,
+            limits: Limits { wall_ms: 5_000, ..Limits::default() },
+            fuel: None,
+            pure: false,
+        }
+    }
+
+    /// A scalar attempt at `entry`.
+    pub(crate) fn scalar(&self, wat: &str, entry: &str, args: &[serde_json::Value]) -> Attempt {
+        let mut attempt = self.attempt(Abi::Scalar, wat);
+        attempt.entry = Some(entry.into());
+        attempt.args = args.to_vec();
+        attempt
+    }
+
+    pub(crate) async fn run(&self, attempt: Attempt) -> Result<Output, Error> {
+        self.wasm.run(attempt, CancellationToken::new()).await
+    }
+
+    /// The fault of an attempt that must have one.
+    pub(crate) async fn fault(&self, attempt: Attempt) -> Fault {
+        match self.run(attempt).await {
+            Err(Error::User(fault)) => fault,
+            other => panic!("expected a fault, got {other:?}"),
+        }
+    }
+
+    /// Runs what must reach its wall time of 300 ms and end right after.
+    pub(crate) async fn must_reach_its_deadline(&self, mut attempt: Attempt) {
+        self.warm_up(&attempt).await;
+        attempt.limits.wall_ms = 300;
+        let start = Instant::now();
+        let error = self.run(attempt).await.unwrap_err();
+        let took = start.elapsed();
+        assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
+        assert!(took < Duration::from_millis(300) + GRACE, "ended after {took:?}");
+    }
+
+    /// Compiles the module of `attempt`, so that only its run is timed. It is
+    /// asked for an entry that is not there.
+    pub(crate) async fn warm_up(&self, attempt: &Attempt) {
+        let bytes = std::fs::read(&attempt.code.path).unwrap();
+        let mut first = self.attempt_bytes(attempt.abi, &bytes);
+        first.entry = Some("not there".into());
+        first.pure = attempt.pure;
+        first.fuel = attempt.fuel;
+        first.owner.clone_from(&attempt.owner);
+        let fault = self.fault(first).await;
+        assert!(matches!(fault, Fault::MissingExport { .. }), "{fault:?}");
+    }
+
+    /// Ends the sandbox and waits for its processes.
+    pub(crate) async fn close(self) {
+        self.wasm.shutdown().await;
+        self.tasks.cancel();
+    }
+}
+
+/// A command module: `_start` is `body`, with a memory and the functions named.
+pub(crate) fn command(functions: &[&str], body: &str) -> String {
+    let imports: String = functions.iter().map(|name| import(name)).collect();
+    format!(
+        "(module {imports} (memory (export \"memory\") 2)
+          (data (i32.const 64) \"hello, world\\n\")
+          (func (export \"_start\") (local $i i32) (local $n i32) {body}))"
+    )
+}
+
+fn import(name: &str) -> String {
+    let signature = match name {
+        "fd_write" | "fd_read" => "(param i32 i32 i32 i32) (result i32)",
+        "proc_exit" => "(param i32)",
+        "random_get" | "args_get" | "args_sizes_get" | "environ_get" | "environ_sizes_get" => {
+            "(param i32 i32) (result i32)"
+        }
+        "path_open" => "(param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)",
+        "path_symlink" => "(param i32 i32 i32 i32 i32) (result i32)",
+        "poll_oneoff" => "(param i32 i32 i32 i32) (result i32)",
+        "clock_time_get" => "(param i32 i64 i32) (result i32)",
+        "fd_filestat_set_size" => "(param i32 i64) (result i32)",
+        other => panic!("no signature for {other}"),
+    };
+    format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} {signature}))\n")
+}
+
+/// WAT that writes `length` bytes at `from` to `fd`.
+pub(crate) fn write(fd: &str, from: &str, length: &str) -> String {
+    format!(
+        "(i32.store (i32.const 0) {from}) (i32.store (i32.const 4) {length})
+         (drop (call $fd_write {fd} (i32.const 0) (i32.const 1) (i32.const 8)))"
+    )
+}
+
+/// WAT that does `body` for ever.
+pub(crate) fn for_ever(body: &str) -> String {
+    format!("(loop $again {body} (br $again))")
+}
+
+/// The text of a finished attempt's standard output.
+pub(crate) fn text(output: &Output) -> String {
+    std::fs::read_to_string(&output.stdout).unwrap()
+}
