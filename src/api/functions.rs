@@ -1,0 +1,52 @@
+//! `deploy`, `functions`, `rm`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+
+use super::query::{Pairs, Params};
+use super::status::Refusal;
+use super::{Backend, MODULE_MAX, Removed};
+use crate::compute::{Code, DeployRequest, Deployed, Failure};
+use crate::model::Class;
+
+/// `deploy?draft={…}` with the module as the body, or `deploy?arg=PATH&draft={…}`.
+pub(super) async fn deploy<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Json<Deployed>, Refusal> {
+    let params = Params::read(pairs, 0..=1, &["draft"])?;
+    let draft = params.json("draft")?;
+    let code = match params.arg(0) {
+        Some(path) => Code::Path(path.to_owned()),
+        None => Code::Bytes(to_bytes(body, MODULE_MAX).await.map_err(|_| too_large())?),
+    };
+    Ok(Json(backend.deploy(DeployRequest { draft, code }).await?))
+}
+
+/// `functions`
+pub(super) async fn list<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Vec<Deployed>>, Refusal> {
+    Params::read(pairs, 0..=0, &[])?;
+    Ok(Json(backend.functions().await?))
+}
+
+/// `rm?arg=FUNCTION`
+pub(super) async fn remove<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Removed>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    Ok(Json(backend.remove_function(params.only()).await?))
+}
+
+fn too_large() -> Failure {
+    let message = format!("the module did not arrive whole or exceeds {} MiB", MODULE_MAX >> 20);
+    Failure::new(Class::User, "bad_module", message)
+        .with_hint("Add a larger one with `ipfs add` and deploy its CID.")
+}

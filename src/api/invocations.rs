@@ -1,0 +1,120 @@
+//! `invoke`, `schedule`, and what becomes of invocations: `ps`, `result`,
+//! `wait`, `explain`, `cancel`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use super::Backend;
+use super::query::{Pairs, Params};
+use super::status::Refusal;
+use crate::compute::{
+    ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record,
+};
+use crate::config::Span;
+use crate::model::Class;
+
+/// `invoke?arg=FUNCTION[&arg=INPUT][&request={…}]`: the events as they happen,
+/// one JSON object per line. With the input `-` the body is the input. A
+/// client that goes away cancels.
+pub(super) async fn invoke<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (request, input) = read(pairs, body)?;
+    let events = backend.invoke(request, input).await?;
+    let lines = Body::from_stream(events.map(|event| Ok::<_, Infallible>(line(&event))));
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+/// `schedule?arg=FUNCTION[&arg=INPUT][&request={…}]`: the same without running.
+pub(super) async fn schedule<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Json<Explanation>, Refusal> {
+    let (request, input) = read(pairs, body)?;
+    Ok(Json(backend.schedule(request, input).await?))
+}
+
+/// `ps[?all=true]`
+pub(super) async fn list<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Vec<Record>>, Refusal> {
+    let params = Params::read(pairs, 0..=0, &["all"])?;
+    Ok(Json(backend.records(params.flag("all")?).await?))
+}
+
+/// `result?arg=INVOCATION`
+pub(super) async fn result<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Record>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    Ok(Json(backend.record(params.only()).await?))
+}
+
+/// How long `wait` waits where the request does not say.
+const WAIT: Span = Span::secs(60);
+
+/// `wait?arg=INVOCATION[&timeout=30s]`
+pub(super) async fn wait<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Record>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &["timeout"])?;
+    let Span(timeout) = params.parsed("timeout")?.unwrap_or(WAIT);
+    Ok(Json(backend.wait(params.only(), timeout).await?))
+}
+
+/// `explain?arg=INVOCATION`
+pub(super) async fn explain<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Explanation>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    let record = backend.record(params.only()).await?;
+    let explanation = record.explanation.ok_or_else(|| not_placed(&record.invocation))?;
+    Ok(Json(explanation))
+}
+
+/// `cancel?arg=INVOCATION`
+pub(super) async fn cancel<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Record>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    Ok(Json(backend.cancel(params.only()).await?))
+}
+
+fn read(pairs: Pairs, body: Body) -> Result<(InvokeRequest, Option<ByteStream>), Failure> {
+    let params = Params::read(pairs, 1..=2, &["request"])?;
+    let mut request: InvokeRequest = params.json("request")?;
+    request.function = params.only().to_owned();
+    if let Some(input) = params.arg(1) {
+        request.input = Some(input.to_owned());
+    }
+    let streams = request.input.as_deref() == Some("-");
+    let stream = || body.into_data_stream().map_err(std::io::Error::other).boxed();
+    Ok((request, streams.then(stream)))
+}
+
+fn line(event: &InvocationEvent) -> Bytes {
+    let mut text = serde_json::to_vec(event).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+fn not_placed(invocation: &str) -> Failure {
+    let message = format!("invocation {invocation} was answered without a placement");
+    Failure::new(Class::Missing, "not_placed", message)
+        .with_hint("Remembered results and runs that ended early have none.")
+}

@@ -1,0 +1,156 @@
+//! The command line: one file per command.
+//!
+//! Takes the arguments and the terminal, gives an exit code. Alone in the
+//! crate it prints. Commands speak to a node through `api::Client` and decide
+//! nothing about invocations.
+
+mod allow;
+mod call;
+mod cancel;
+mod candidates;
+mod completions;
+mod connect;
+mod context;
+mod daemon;
+mod deploy;
+mod doctor;
+mod exit;
+mod explain;
+mod gc;
+mod help;
+mod init;
+mod invoke;
+mod logs;
+mod node;
+mod output;
+mod ps;
+mod purge;
+mod receipt;
+mod result;
+mod rm;
+mod sandbox_worker;
+mod save;
+mod schedule;
+mod shutdown;
+mod source;
+mod storage;
+mod table;
+mod target;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+use context::{Context, Globals};
+use exit::Stop;
+pub use help::{command, reference};
+
+/// Compute beside an unmodified Kubo: run code where the data lies
+#[derive(Debug, Parser)]
+#[command(name = "timerose", version, propagate_version = false, max_term_width = 100)]
+#[command(after_long_help = "\
+EXAMPLES
+  timerose deploy wordcount.wasm              make a function of a module
+  timerose invoke wordcount bafy…             run it on the node that has the input
+  timerose invoke add.wat -- 2 3              deploy and run in one go
+  timerose explain 01J…                       why it ran where it did")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Daemon(daemon::Args),
+    Doctor(doctor::Args),
+    Deploy(deploy::Args),
+    Invoke(invoke::Args),
+    Schedule(schedule::Args),
+    Explain(explain::Args),
+    Logs(logs::Args),
+    Result(result::Args),
+    Receipt(receipt::Args),
+    Cancel(cancel::Args),
+    Ps(ps::Args),
+    Rm(rm::Args),
+    Allow(allow::Args),
+    Node(node::Args),
+    Gc(gc::Args),
+    Storage(storage::Args),
+    Purge(purge::Args),
+    Completions(completions::Args),
+    Shutdown(shutdown::Args),
+    #[command(hide = true)]
+    SandboxWorker(sandbox_worker::Args),
+}
+
+/// What is still going on when the command is done, such as a blocked read of
+/// standard input, does not hold the exit longer than this.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let parsed = command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let cx = Context::new(cli.globals);
+    if let Command::SandboxWorker(args) = &cli.command {
+        return cx.out.end(args.run());
+    }
+    let ended = runtime().and_then(|runtime| {
+        let ended = runtime.block_on(cli.command.run(&cx));
+        runtime.shutdown_timeout(LINGER);
+        ended
+    });
+    cx.out.end(ended)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+impl Command {
+    async fn run(self, cx: &Context) -> Result<(), Stop> {
+        match self {
+            Self::Daemon(args) => args.run(cx).await,
+            Self::Invoke(args) => args.run(cx).await,
+            other => {
+                cx.start_logs("warn", crate::telemetry::Format::Text)?;
+                cx.bounded(other.run_short(cx)).await
+            }
+        }
+    }
+
+    /// Commands that a signal or `--timeout` may simply end.
+    async fn run_short(self, cx: &Context) -> Result<(), Stop> {
+        match self {
+            Self::Daemon(_) | Self::Invoke(_) | Self::SandboxWorker(_) => Ok(()),
+            Self::Init(args) => args.run(cx).await,
+            Self::Doctor(args) => args.run(cx).await,
+            Self::Deploy(args) => args.run(cx).await,
+            Self::Schedule(args) => args.run(cx).await,
+            Self::Explain(args) => args.run(cx).await,
+            Self::Logs(args) => args.run(cx).await,
+            Self::Result(args) => args.run(cx).await,
+            Self::Receipt(args) => args.run(cx).await,
+            Self::Cancel(args) => args.run(cx).await,
+            Self::Ps(args) => args.run(cx).await,
+            Self::Rm(args) => args.run(cx).await,
+            Self::Allow(args) => args.run(cx).await,
+            Self::Node(args) => args.run(cx).await,
+            Self::Gc(args) => args.run(cx).await,
+            Self::Storage(args) => args.run(cx).await,
+            Self::Purge(args) => args.run(cx).await,
+            Self::Completions(args) => args.run(cx),
+            Self::Shutdown(args) => args.run(cx).await,
+        }
+    }
+}
