@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use futures_util::StreamExt;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::json;
 use timerose::{
     model::{Abi, Class},
@@ -112,10 +112,12 @@ async fn a_process_killed_from_outside_is_the_nodes_fault_and_is_replaced() {
 async fn a_process_that_died_while_idle_is_not_noticed_by_the_next_attempt() {
     let room = Room::new();
     room.run(one(&room, "a")).await.unwrap();
-    let victim = children(&room)[0];
-    kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
-    until("the process is a zombie or gone", || {
-        std::fs::read_to_string(format!("/proc/{victim}/stat")).map_or(true, |s| s.contains(") Z"))
+    let pid = Pid::from_raw(children(&room)[0]).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    // Its leader is a zombie before its last thread has gone.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    until("the process has ended", || {
+        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     })
     .await;
     assert_eq!(text(&room.run(one(&room, "a")).await.unwrap()), "1");

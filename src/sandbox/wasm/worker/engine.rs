@@ -187,13 +187,18 @@ mod tests {
     fn the_checker_allows_what_the_linker_has() {
         let cache_dir = tempfile::tempdir().unwrap();
         let modules = Modules::new(cache_dir.path()).unwrap();
-        let flavour = Flavour { has_fuel: false, is_pure: false };
+        let flavour = Flavour {
+            has_fuel: false,
+            is_pure: false,
+        };
         let linkers = Linkers::new(flavour, &modules.cache).unwrap();
         let mut store = Store::new(&linkers.engine, ());
         let mut linker = Linker::new(&linkers.engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut linker, |()| unreachable!()).unwrap();
-        let mut offered: Vec<_> =
-            linker.iter(&mut store).map(|(_, name, _)| name.to_owned()).collect();
+        let mut offered: Vec<_> = linker
+            .iter(&mut store)
+            .map(|(_, name, _)| name.to_owned())
+            .collect();
         let mut allowed = WASI_FUNCTIONS.map(str::to_owned).to_vec();
         offered.sort();
         allowed.sort();
