@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub(crate) use self::handshake::{Face, Greeting, Party};
 use self::handshake::{Handshake, Heard};
 use self::link::Link;
-pub(crate) use self::link::{Arrived, Departing};
+pub(crate) use self::link::Departing;
 use crate::wire::body::{Frame, Nonce, SessionId};
 use crate::wire::{KeyId, Refusal};
 
@@ -230,7 +230,7 @@ impl Peer {
         frame: Frame,
         room: usize,
         now: Instant,
-    ) -> Result<(Vec<Notice>, Arrived), Refusal> {
+    ) -> Result<(Vec<Notice>, Vec<Bytes>), Refusal> {
         let heard = self.handshake.on_session(session);
         if heard == Heard::Unknown {
             return Err(Refusal::Session);
@@ -299,7 +299,11 @@ impl Peer {
     }
 
     /// What is to be sent now, if anything.
-    pub(crate) fn depart(&mut self, fresh: Nonce, now: Instant) -> Option<Outgoing> {
+    pub(crate) fn depart(
+        &mut self,
+        fresh: &mut dyn FnMut() -> Nonce,
+        now: Instant,
+    ) -> Option<Outgoing> {
         if self.is_leaving {
             self.is_leaving = false;
             let session = self.handshake.session()?;
@@ -313,7 +317,7 @@ impl Peer {
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.next <= now) {
             attempt.next = now + attempt.gap;
             attempt.gap = (attempt.gap * 3 / 2).min(LAST_GREETING);
-            return Some(Outgoing::Hello(self.handshake.greeting(fresh)));
+            return Some(Outgoing::Hello(self.handshake.greeting(fresh())));
         }
         let departing = self.link.as_mut()?.depart(&mut self.queue, now)?;
         Some(Outgoing::Frame(Box::new(departing)))

@@ -106,9 +106,8 @@ impl Flight {
         }
     }
 
-    /// Takes an acknowledgement in; gives how many messages it settled.
-    pub(super) fn on_ack(&mut self, ack: &Ack, now: Instant) -> usize {
-        let before = self.sent.len();
+    /// Takes an acknowledgement in.
+    pub(super) fn on_ack(&mut self, ack: &Ack, now: Instant) {
         self.sent.retain(|number, _| {
             let is_above = *number > ack.upto;
             is_above && !ack.ranges.iter().any(|(first, last)| (first..=last).contains(&number))
@@ -117,7 +116,6 @@ impl Flight {
             self.measure(ack, now);
             self.echo = ack.echo;
         }
-        before - self.sent.len()
     }
 
     fn measure(&mut self, ack: &Ack, now: Instant) {

@@ -46,15 +46,6 @@ pub(crate) struct Departing {
     pub(crate) repeated: usize,
 }
 
-/// What a frame brought.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Arrived {
-    /// Messages never seen before.
-    pub(crate) messages: Vec<Bytes>,
-    /// Own messages that it settled.
-    pub(crate) settled: usize,
-}
-
 impl Link {
     pub(super) fn new(id: SessionId, now: Instant) -> Self {
         Self {
@@ -96,7 +87,7 @@ impl Link {
         self.ack_due = Some(self.ack_due.map_or(when, |due| due.min(when)));
     }
 
-    /// Takes a frame in; up to `room` of its messages are new to us, the others
+    /// Takes a frame in; gives up to `room` messages never seen before, others
     /// come again.
     pub(super) fn on_frame(
         &mut self,
@@ -104,14 +95,14 @@ impl Link {
         frame: Frame,
         room: usize,
         now: Instant,
-    ) -> Result<Arrived, Refusal> {
+    ) -> Result<Vec<Bytes>, Refusal> {
         if !self.frames.insert(seq) {
             return Err(Refusal::Replay);
         }
         if self.frames.newest() == seq {
             self.echoed_at = now;
         }
-        let settled = self.flight.on_ack(&frame.ack, now);
+        self.flight.on_ack(&frame.ack, now);
         self.waits_since = (!self.flight.is_empty()).then_some(now);
         if !frame.messages.is_empty() {
             self.acknowledge_at(now + ACK_DELAY);
@@ -123,7 +114,7 @@ impl Link {
                 messages.push(Bytes::from(bytes.into_vec()));
             }
         }
-        Ok(Arrived { messages, settled })
+        Ok(messages)
     }
 
     /// The frame that is due, if any: what goes out again first, then what

@@ -101,7 +101,7 @@ impl World {
             let notice = self.sides[side].peer.tick(self.now);
             self.sides[side].note(notice);
             let fresh = self.dice.nonce();
-            if let Some(outgoing) = self.sides[side].peer.depart(fresh, self.now) {
+            if let Some(outgoing) = self.sides[side].peer.depart(&mut || fresh, self.now) {
                 self.send(1 - side, &outgoing);
             }
         }
@@ -142,7 +142,7 @@ impl World {
                 let place = (departing.session, departing.seq);
                 if let Ok((notices, arrived)) = side.peer.on_frame(place, frame, self.weather.room, now) {
                     side.note(notices);
-                    for message in arrived.messages {
+                    for message in arrived {
                         *side.got.entry(message).or_default() += 1;
                     }
                 }
