@@ -5,6 +5,10 @@
     reason = "a test says what is wrong by failing"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod kubo_client;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;
