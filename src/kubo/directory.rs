@@ -62,7 +62,8 @@ pub(super) async fn walk(root: &Path, tree: &Tree) -> Result<Vec<Found>, Error> 
     let (mut found, mut stack, mut bytes) = (Vec::new(), vec![start], 0);
     while let Some(next) = stack.pop() {
         if next.kind == PartKind::Directory {
-            let room = tree.max_entries.saturating_sub(found.len() as u64 + stack.len() as u64);
+            let known = 1 + found.len() + stack.len();
+            let room = tree.max_entries.saturating_sub(known as u64);
             stack.extend(read_directory(&next, tree, room).await?);
         }
         bytes += next.size;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use timerose::kubo::{Client, Config, Endpoint, Error, Version};
+use timerose::kubo::{
+    AddBody, Client, Codec, Config, Endpoint, Error, Fetch, Version, option_keys, verify_signature,
+};
 
 use crate::support::fake_kubo::{FakeKubo, FakeNet};
 
@@ -83,25 +85,46 @@ async fn a_kubo_under_the_floor_is_refused_unless_allowed() {
 #[tokio::test]
 async fn an_empty_200_is_never_an_object() {
     let fake = FakeKubo::alone().await;
-    fake.set(|faults| faults.empty = vec!["id", "pubsub/pub", "pin/add", "add", "block/get", "cat"]);
+    fake.set(|faults| faults.empty = EVERYTHING.to_vec());
     let client = fake.client();
-    let cid = timerose::kubo::Codec::Raw.cid(b"x");
+    let cid = Codec::Raw.cid(b"x");
     let empty = |error: Error| matches!(error, Error::EmptyAnswer { .. });
     assert!(empty(client.id().await.unwrap_err()));
     assert!(empty(client.publish("t", "x".into()).await.unwrap_err()));
     assert!(empty(client.pin_add(&cid, &Default::default()).await.unwrap_err()));
-    let body = timerose::kubo::AddBody::bytes("x".into());
+    let body = AddBody::bytes("x".into());
     assert!(empty(client.add(body, &Default::default()).await.unwrap_err()));
-    assert!(client.block_get(&cid, Default::default()).await.is_err());
-    assert!(client.cat(&cid.to_string(), &Default::default()).await.is_err());
+    assert!(empty(client.block_get(&cid, Default::default()).await.unwrap_err()));
+    assert!(empty(client.cat(&cid.to_string(), &Default::default()).await.unwrap_err()));
+    assert!(empty(client.archive(&cid, &Default::default()).await.unwrap_err()));
+    assert!(empty(client.dag_export(&cid, &Default::default()).await.unwrap_err()));
+    assert!(empty(client.ls(&cid.to_string(), Default::default()).await.unwrap_err()));
+    assert!(empty(client.pin_ls(None).await.unwrap_err()));
+    assert!(empty(client.subscribe("t").await.unwrap_err()));
+    assert!(empty(client.find_providers(&cid, Default::default()).await.err().unwrap()));
 }
+
+const EVERYTHING: [&str; 12] = [
+    "id",
+    "pubsub/pub",
+    "pubsub/sub",
+    "pin/add",
+    "pin/ls",
+    "add",
+    "block/get",
+    "cat",
+    "get",
+    "dag/export",
+    "ls",
+    "routing/findprovs",
+];
 
 #[tokio::test]
 async fn a_failure_in_the_stream_is_a_failure() {
     let fake = FakeKubo::alone().await;
     fake.set(|faults| faults.fail_in_band = vec!["id", "pubsub/pub", "ls"]);
     let client = fake.client();
-    let cid = timerose::kubo::Codec::Raw.cid(b"x").to_string();
+    let cid = Codec::Raw.cid(b"x").to_string();
     let told = |error: Error| error.to_string().contains("in the stream");
     assert!(told(client.id().await.unwrap_err()));
     assert!(told(client.publish("t", "x".into()).await.unwrap_err()));
@@ -123,8 +146,8 @@ async fn a_kubo_that_hangs_costs_no_more_than_the_limit() {
 #[tokio::test]
 async fn kubos_own_timeout_is_a_timeout() {
     let fake = FakeKubo::alone().await;
-    let cid = timerose::kubo::Codec::Raw.cid(b"nobody has it");
-    let fetch = timerose::kubo::Fetch { timeout: Duration::from_millis(50), offline: false };
+    let cid = Codec::Raw.cid(b"nobody has it");
+    let fetch = Fetch { timeout: Duration::from_millis(50), offline: false };
     let error = fake.client().block_get(&cid, fetch).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
 }
@@ -172,13 +195,13 @@ async fn the_node_tells_of_its_health() {
 async fn the_node_key_signs_and_the_peer_id_verifies() {
     let fake = FakeKubo::alone().await;
     let signature = fake.client().sign(b"binding").await.unwrap();
-    timerose::kubo::verify_signature(&fake.peer(), b"binding", &signature).unwrap();
-    assert!(timerose::kubo::verify_signature(&fake.peer(), b"bindinG", &signature).is_err());
+    verify_signature(&fake.peer(), b"binding", &signature).unwrap();
+    assert!(verify_signature(&fake.peer(), b"bindinG", &signature).is_err());
 }
 
 #[test]
 fn every_command_is_listed_with_the_global_keys() {
-    let listed: Vec<_> = timerose::kubo::option_keys().collect();
+    let listed: Vec<_> = option_keys().collect();
     assert!(listed.iter().any(|(command, keys)| *command == "cat" && keys.contains(&"length")));
     assert!(listed.iter().all(|(_, keys)| keys.contains(&"timeout")));
 }

@@ -9,6 +9,11 @@
 mod support;
 
 mod kubo_client;
+mod kubo_content;
+mod kubo_directory;
+mod kubo_pubsub;
+mod kubo_routing;
+mod kubo_watch;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;

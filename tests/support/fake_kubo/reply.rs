@@ -79,7 +79,7 @@ pub(super) fn bytes(
     let end = match how {
         None | Some(Cut::Silent) => stream::empty().boxed(),
         Some(Cut::Trailer) => stream::iter([trailer("a block went missing".to_owned())]).boxed(),
-        Some(Cut::Reset) => stream::iter([Err(std::io::Error::other("cut"))]).boxed(),
+        Some(Cut::Reset) => stream::once(cut_soon()).boxed(),
         Some(Cut::Stall) => stream::pending().boxed(),
     };
     let body = stream::iter(pieces).chain(end);
@@ -89,6 +89,12 @@ pub(super) fn bytes(
     ];
     headers.extend(length.map(|length| ("x-content-length", length.to_string())));
     with_headers(Body::new(StreamBody::new(body)), &headers)
+}
+
+/// An error that comes after what was sent before it has left the buffers.
+async fn cut_soon() -> Piece {
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    Err(std::io::Error::other("cut"))
 }
 
 fn trailer(message: String) -> Piece {
