@@ -5,6 +5,15 @@
     reason = "a test says what is wrong by failing"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod kubo_client;
+mod kubo_content;
+mod kubo_directory;
+mod kubo_pubsub;
+mod kubo_routing;
+mod kubo_watch;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;
