@@ -69,7 +69,8 @@ async fn show(cx: &Context, name: &str) -> Result<(), Stop> {
     let bytes = receipt_bytes(cx, name).await?;
     let (receipt, _) = open(&bytes).map_err(refused)?;
     if cx.out.is_json() {
-        return cx.out.line(dagjson::encode(&receipt).map_err(refused)?);
+        let json = dagjson::encode(&receipt).map_err(refused)?;
+        return cx.out.line(String::from_utf8_lossy(&json));
     }
     cx.out.line(text(&receipt))
 }

@@ -1,5 +1,12 @@
 //! Fast tests: a fake Kubo over real HTTP.
 
+mod api_fake;
+mod api_paths;
+mod cli_commands;
+mod cli_errors;
+mod cli_help;
+mod cli_machine;
+mod cli_run;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;
