@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
     let parsed = command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, std::env::args().nth(1).as_deref()),
     };
     let cx = Context::new(cli.globals);
     if let Command::SandboxWorker(args) = &cli.command {

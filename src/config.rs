@@ -74,8 +74,11 @@ impl Config {
         let environment = Env::prefixed("TIMEROSE_")
             .filter(|key| key.as_str().contains("__"))
             .split("__");
-        let config: Self = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file_exact(home.config()).profile("default"))
+        let mut layers = Figment::from(Serialized::defaults(Self::default()));
+        if home.config().exists() {
+            layers = layers.merge(Toml::file_exact(home.config()));
+        }
+        let config: Self = layers
             .merge(environment)
             .merge(Toml::string(&flags.to_string()))
             .extract()
@@ -157,15 +160,15 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_place() {
         let error = load("[executor]\nslotz = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; `executor.` takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
         let error = load("[exekutor]\nslots = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, scheduler, storage, api, log (HOME/config.toml)");
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_place() {
-        insta::assert_snapshot!(load("[scheduler]\ntimeout = \"30\"", "").unwrap_err(), @"");
-        insta::assert_snapshot!(load("[executor]\nslots = \"many\"", "").unwrap_err(), @"");
-        insta::assert_snapshot!(load("[mesh]\nname = \"a b\"", "").unwrap_err(), @"");
+        insta::assert_snapshot!(load("[scheduler]\ntimeout = \"30\"", "").unwrap_err(), @"`scheduler.timeout`: `30` is no duration; write `30s` (HOME/config.toml)");
+        insta::assert_snapshot!(load("[executor]\nslots = \"many\"", "").unwrap_err(), @r#"`executor.slots`: invalid type: found string "many", expected u32 (HOME/config.toml)"#);
+        insta::assert_snapshot!(load("[mesh]\nname = \"a b\"", "").unwrap_err(), @r#""a b" is no mesh name: 1 to 64 of a-z A-Z 0-9 - _ . are due (mesh.name)"#);
     }
 }

@@ -48,7 +48,7 @@ impl Client {
     /// When no client can be made at all.
     pub fn new(socket: &Path) -> Result<Self, Failure> {
         let builder = reqwest::Client::builder().no_proxy().unix_socket(socket);
-        let http = builder.build().map_err(|e| lost(&e.to_string()))?;
+        let http = builder.build().map_err(|e| lost(&chain(&e)))?;
         Ok(Self { http, socket: socket.to_owned() })
     }
 
@@ -311,7 +311,7 @@ impl Client {
         body: Option<Body>,
     ) -> Result<Response, Failure> {
         let url = Url::parse_with_params(&format!("http://localhost{PREFIX}/{command}"), query)
-            .map_err(|e| lost(&e.to_string()))?;
+            .map_err(|e| lost(&chain(&e)))?;
         if url.as_str().len() > QUERY_MAX {
             let message = format!("the arguments are longer than {QUERY_MAX} bytes together");
             return Err(Failure::new(Class::User, "bad_argument", message)
@@ -328,7 +328,7 @@ impl Client {
             return Failure::new(Class::Node, "no_daemon", message)
                 .with_hint("Start one with `timerose daemon`.");
         }
-        lost(&error.to_string())
+        lost(&chain(error))
     }
 }
 
@@ -341,13 +341,19 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
         .map_err(|e| Failure::new(Class::User, "bad_argument", e.to_string()))
 }
 
+/// An error with what caused it: the cause is what helps.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 fn lost(why: &str) -> Failure {
     Failure::new(Class::Lost, "no_daemon", format!("the daemon went away: {why}"))
         .with_hint("Its log says why; start it again with `timerose daemon`.")
 }
 
 async fn whole(response: Response) -> Result<Vec<u8>, Failure> {
-    Ok(response.bytes().await.map_err(|e| lost(&e.to_string()))?.into())
+    Ok(response.bytes().await.map_err(|e| lost(&chain(&e)))?.into())
 }
 
 async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
@@ -383,7 +389,7 @@ fn events(response: Response) -> Events {
         let mut lines = lines?;
         let event = match lines.next().await {
             None => Err(lost("it ended before the invocation did")),
-            Some(Err(e)) => Err(lost(&e.to_string())),
+            Some(Err(e)) => Err(lost(&chain(&e))),
             Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
         };
         let goes_on = matches!(&event, Ok(e) if !is_last(e));

@@ -90,7 +90,13 @@ mod tests {
                 candidate("deaf0003", Terms::default(), Some("does not let you run code")),
             ],
         };
-        insta::assert_snapshot!(show(&explanation), @"");
+        insta::assert_snapshot!(show(&explanation), @r"
+           PEER       MS                                    RTT  QUEUE  FETCH  COLD  RUN  LOCAL     MISSING  FOUND BY
+        →  …near0001  102   ·██                             2    0      0      40    60   50.0 MiB  0 B      input,advert
+           …far00002  1010  ·░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█        30   20     900    0     60   50.0 MiB  0 B      input,advert
+           …deaf0003  –     not: does not let you run code  0    0      0      0     0    50.0 MiB  0 B      input,advert
+        bar: · rtt  ░ queue  ▒ fetch  ▓ cold  █ run, milliseconds each
+        ");
     }
 
     #[test]

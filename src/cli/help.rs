@@ -24,8 +24,8 @@ fn dress(command: Command) -> Command {
     command.after_long_help(help).mut_subcommands(dress)
 }
 
-/// A usage error in our own form.
-pub(super) fn failure(error: &clap::Error) -> Failure {
+/// A usage error in our own form; `word` is what stands where a command does.
+pub(super) fn failure(error: &clap::Error, word: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or("wrong usage");
     let message = first.trim_start_matches("error: ").trim_end_matches(':');
@@ -35,7 +35,7 @@ pub(super) fn failure(error: &clap::Error) -> Failure {
         _ => message.to_owned(),
     };
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ").map(sentence));
-    bad("bad_usage", message).with_hint(tip.unwrap_or_else(|| see_help(&text)))
+    bad("bad_usage", message).with_hint(tip.unwrap_or_else(|| see_help(word)))
 }
 
 fn sentence(tip: &str) -> String {
@@ -53,13 +53,13 @@ fn listed(error: &clap::Error) -> String {
     }
 }
 
-/// `timerose invoke --help` out of clap's usage line.
-fn see_help(text: &str) -> String {
-    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
-    let words = usage.unwrap_or("timerose").split(' ');
-    let command: Vec<&str> =
-        words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
-    format!("`{} --help` shows how.", command.join(" "))
+/// Where help for `word` is, if there is such a command.
+fn see_help(word: Option<&str>) -> String {
+    let root = super::Cli::command();
+    match word.and_then(|word| root.find_subcommand(word)) {
+        Some(known) => format!("`timerose {} --help` shows how.", known.get_name()),
+        None => "`timerose --help` lists the commands.".to_owned(),
+    }
 }
 
 /// Columns of the reference.

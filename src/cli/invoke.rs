@@ -275,7 +275,7 @@ mod tests {
             usage: Usage::default(),
             logs: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&Answer::of(&finished)).unwrap(), @"");
-        insta::assert_snapshot!(summary(&finished), @"");
+        insta::assert_snapshot!(serde_json::to_string(&Answer::of(&finished)).unwrap(), @r#"{"invocation":"01J","call":"bafycall","function":"bafyfunction","output":"bafkoutput","receipt":"bafyreceipt","executor":"12D3KooWnear0001","cached":false,"elapsed_ms":1234,"bytes_moved":2048}"#);
+        insta::assert_snapshot!(summary(&finished), @"ran on …near0001 in 1.2 s; 50.0 MiB of the input lay there, 2.0 KiB moved; receipt bafyreceipt verified");
     }
 }

@@ -125,22 +125,17 @@ fn report(failure: &Failure) {
 }
 
 /// What clap has to say: help to stdout, an error in our own form.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, command: Option<&str>) -> ExitCode {
     if !error.use_stderr() {
-        let shown = write!(anstream::stdout(), "{}", error.render().ansi());
-        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(0) };
+        let _reader_has_enough = write!(anstream::stdout(), "{}", error.render().ansi());
+        return ExitCode::SUCCESS;
     }
-    report(&super::help::failure(error));
+    report(&super::help::failure(error, command));
     exit::USAGE.into()
 }
 
 fn incomplete(error: &std::io::Error) -> Failure {
-    let mut message = format!("the bytes broke off: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        message = format!("{message}: {inner}");
-        source = inner.source();
-    }
+    let message = format!("the bytes broke off: {error}");
     Failure::new(Class::Lost, "truncated", message)
         .with_hint("What was written so far is incomplete; fetch it again.")
 }

@@ -39,7 +39,7 @@ async fn a_failure_is_stated_as_kubo_states_it_and_as_timerose_does() {
     let answer = http(&served).post(url("result?arg=nonsense")).send().await.unwrap();
     assert_eq!(answer.status(), 404);
     let body: Value = answer.json().await.unwrap();
-    insta::assert_snapshot!(body, @"");
+    insta::assert_snapshot!(body, @r#"{"Code":0,"Message":"no invocation \"nonsense\" is known","Type":"error","class":"missing","code":"not_found","hint":"`timerose ps --all` lists them.","message":"no invocation \"nonsense\" is known","retryable":true}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +124,8 @@ async fn events_that_end_without_an_end_are_a_loss() {
 async fn a_truncated_body_is_never_success() {
     let served = Served::start(false).await;
     served.fake.breaks_off.store(true, Ordering::SeqCst);
+    // More than one write's worth, so that some of it arrives.
+    *served.fake.output.lock().await = vec![b'x'; 8 << 20];
     let output = served.client().output(OUTPUT).await.unwrap();
     let chunks: Vec<_> = output.bytes.collect().await;
     assert!(chunks.iter().any(Result::is_err));

@@ -64,9 +64,9 @@ async fn a_local_module_is_deployed_on_the_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invoke_json_is_the_designs() {
     let served = Served::start(false).await;
-    insta::assert_snapshot!(said(&served, &["invoke", "wordcount", "--enc=json"]).await.stdout, @"");
+    insta::assert_snapshot!(said(&served, &["invoke", "wordcount", "--enc=json"]).await.stdout, @r#"{"invocation":"01JDAAAAAAAAAAAAAAAAAAAAAA","call":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","function":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","output":"bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq","receipt":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","executor":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","cached":false,"elapsed_ms":120,"bytes_moved":2048}"#);
     let failed = said(&served, &["invoke", "fails", "--enc=json"]).await;
-    insta::assert_snapshot!(failed.stdout, @"");
+    insta::assert_snapshot!(failed.stdout, @r#"{"invocation":"01JDAAAAAAAAAAAAAAAAAAAAAA","call":null,"function":null,"output":null,"receipt":null,"executor":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","cached":false,"elapsed_ms":null,"bytes_moved":null,"error":{"code":"user","class":"user","message":"wasm trap: unreachable","retryable":false}}"#);
     assert_eq!(failed.code, 3);
 }
 
@@ -133,25 +133,74 @@ async fn a_timeout_ends_with_62() {
 async fn candidates_are_shown_before_and_after() {
     let served = Served::start(false).await;
     let before = said(&served, &["invoke", "wordcount", OUTPUT, "--dry-run"]).await;
-    insta::assert_snapshot!(before.stdout, @"");
+    insta::assert_snapshot!(before.stdout, @r"
+       PEER       MS                                   RTT  QUEUE  FETCH  COLD  RUN  LOCAL     MISSING  FOUND BY
+    →  …Hcnv7hHr  102  ·▓▓▓▓▓▓▓▓▓██████████████        2    0      0      40    60   50.0 MiB  0 B      input
+       …5MD8mn6i  –    not: does not let you run code  2    0      0      40    60   50.0 MiB  0 B      input
+    bar: · rtt  ░ queue  ▒ fetch  ▓ cold  █ run, milliseconds each
+    ");
     assert!(served.fake.invoked.lock().await.is_empty(), "nothing ran");
     assert_eq!(said(&served, &["schedule", "wordcount", OUTPUT]).await.stdout, before.stdout);
     assert_eq!(said(&served, &["explain", ID]).await.stdout, before.stdout);
     assert_eq!(said(&served, &["schedule", "-q", "wordcount"]).await.stdout, format!("{PEER}\n"));
-    insta::assert_snapshot!(said(&served, &["explain", ID, "--enc=json"]).await.stdout, @"");
+    insta::assert_snapshot!(said(&served, &["explain", ID, "--enc=json"]).await.stdout, @r#"{"chosen":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","candidates":[{"peer":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","predicted_ms":102,"terms":{"rtt":2,"queue":0,"fetch":0,"cold":40,"run":60},"bytes_local":52428800,"bytes_missing":0,"sources":["input"]},{"peer":"12D3KooWBd9zd6aBLKJfdwHpXTUZ3HyVG5BhJKsWDn2q5MD8mn6i","predicted_ms":102,"terms":{"rtt":2,"queue":0,"fetch":0,"cold":40,"run":60},"bytes_local":52428800,"bytes_missing":0,"sources":["input"],"veto":"does not let you run code"}]}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_tables() {
     let served = Served::start(false).await;
-    insta::assert_snapshot!(said(&served, &["ps", "--all"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["ps", "--functions"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["node", "ls"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["storage"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["gc", "--dry-run"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["allow", "ls"]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["result", ID]).await.stdout, @"");
-    insta::assert_snapshot!(said(&served, &["node", "show"]).await.stdout, @"");
+    insta::assert_snapshot!(said(&served, &["ps", "--all"]).await.stdout, @r"
+    INVOCATION                  STATE      FUNCTION   EXECUTOR   ATTEMPTS  ELAPSED  ERROR
+    01JDAAAAAAAAAAAAAAAAAAAAAA  active     …nxquvyku  …Hcnv7hHr  1         120 ms
+    01JDAAAAAAAAAAAAAAAAAAAAAA  succeeded  …nxquvyku  …Hcnv7hHr  1         120 ms
+    ");
+    insta::assert_snapshot!(said(&served, &["ps", "--functions"]).await.stdout, @r"
+    NAME       RUNTIME    ENTRIES  FUNCTION
+    wordcount  wasm/wasi  _start   bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
+    ");
+    insta::assert_snapshot!(said(&served, &["node", "ls"]).await.stdout, @r"
+    PEER                                                  REACH      RUNTIMES    FREE  WARM  RTT     HEARD  LABELS
+    12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr  this node  wasm(wasi)  3/4   1     –       –      zone=a
+    12D3KooWBd9zd6aBLKJfdwHpXTUZ3HyVG5BhJKsWDn2q5MD8mn6i  direct     wasm(wasi)  3/4   1     4.5 ms  –      zone=a
+    ");
+    insta::assert_snapshot!(said(&served, &["storage"]).await.stdout, @r"
+    KIND    COUNT  SIZE
+    output  3      2.0 MiB
+    results stay 24 h within 10.0 GiB
+    ");
+    insta::assert_snapshot!(said(&served, &["gc", "--dry-run"]).await.stdout, @r"
+    KIND    COUNT  SIZE
+    output  3      2.0 MiB
+    would free 2.0 MiB
+    ");
+    insta::assert_snapshot!(said(&served, &["allow", "ls"]).await.stdout, @r"
+    PEER                                                  UNTIL     SOURCE
+    12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr  for good  self
+    ");
+    insta::assert_snapshot!(said(&served, &["result", ID]).await.stdout, @r"
+    invocation  01JDAAAAAAAAAAAAAAAAAAAAAA
+    state       succeeded
+    function    bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
+    call        bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
+    executor    12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr
+    attempts    1
+    elapsed     120 ms
+    output      bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq
+    receipt     bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
+    cached      false
+    moved       2.0 KiB
+    ");
+    insta::assert_snapshot!(said(&served, &["node", "show"]).await.stdout, @r"
+    peer     12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr
+    version  0.1.0
+    kubo     0.43.0
+    mesh     public
+    ready    yes
+    boot     01JDAAAAAAAAAAAAAAAAAAAAAA
+    api      /unix/api.sock
+    address  /ip4/127.0.0.1/tcp/4001
+    counter  invocations 3
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,9 +47,67 @@ async fn help_is_data_and_ends_with_0() {
     let dir = tempfile::tempdir().unwrap();
     let said = run(dir.path(), &["-h"]).await;
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
-    insta::assert_snapshot!(said.stdout, @"");
+    insta::assert_snapshot!(said.stdout, @r"
+    Compute beside an unmodified Kubo: run code where the data lies
+
+    Usage: timerose [OPTIONS] <COMMAND>
+
+    Commands:
+      init         Make the home of a node
+      daemon       Run this node
+      doctor       Look for what keeps this node from its work
+      deploy       Make a function of code
+      invoke       Run a function where its input lies
+      schedule     Show where a function would run
+      explain      Show why an invocation ran where it did
+      logs         Print what an invocation wrote to standard error
+      result       Show what became of an invocation
+      receipt      Show, verify or export the signed receipt of a run
+      cancel       End an invocation
+      ps           List invocations, or deployed functions
+      rm           Forget a deployed function
+      allow        Say who may run code on this node
+      node         Show this node and the others of the mesh
+      gc           Remove results that are beyond their time or bounds
+      storage      Show what TimeRose keeps
+      purge        Remove everything that TimeRose wrote, deployed functions included
+      completions  Print completions for a shell
+      shutdown     Ask the daemon to end
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+    ");
     let said = run(dir.path(), &["invoke", "-h"]).await;
-    insta::assert_snapshot!(said.stdout, @"");
+    insta::assert_snapshot!(said.stdout, @r"
+    Run a function where its input lies
+
+    Usage: timerose invoke [OPTIONS] <FUNCTION> [INPUT] [-- <ARGS>...]
+
+    Arguments:
+      <FUNCTION>  CID, /ipfs/…, ipfs://…, name of a deployed function, or a path (.wasm, .wat, folder),
+                  which is deployed first
+      [INPUT]     CID, /ipfs/…, ipfs://…, a file of this machine, or - for standard input
+      [ARGS]...   Arguments of the function
+
+    Options:
+          --entry <NAME>              Export to call instead of the function's own
+          --fuel <COUNT>              Instructions that may be spent
+          --wall <DURATION>           Wall time that one attempt may take
+          --memory <SIZE>             Memory that one attempt may use: 64MiB, 1GiB
+          --no-cache                  Run even if the result is remembered
+          --local-only                Only where all of the input already lies
+          --no-placement              Draw any willing node instead of ranking them
+          --on <PEER>                 Only on this peer
+          --find-timeout <DURATION>   How long candidates are looked for [default: 2s]
+          --fetch-timeout <DURATION>  How long a fetch waits before a CID counts as missing [default:
+                                      10s]
+          --pin                       Keep the output on this node for good
+          --dry-run                   Show where it would run; nothing runs
+      -o, --output <PATH>             Save the output here; a directory is unpacked
+      -h, --help                      Print help (see more with '--help')
+    ");
 }
 
 #[tokio::test]

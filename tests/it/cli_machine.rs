@@ -15,7 +15,10 @@ async fn init_makes_a_home_and_never_overwrites_one() {
     };
     assert_eq!((mode("home"), mode("home/config.toml"), mode("home/token")), (0o700, 0o600, 0o600));
     let again = run(dir.path(), &["init"]).await;
-    insta::assert_snapshot!(again.stderr, @"");
+    insta::assert_snapshot!(again.stderr, @r"
+    Error: DIR/home/config.toml exists
+    Hint: Edit it, or give another folder with --home.
+    ");
     assert_eq!(again.code, 2);
 }
 
@@ -51,6 +54,9 @@ async fn a_receipt_that_makes_no_sense_is_refused_with_and_without_a_daemon() {
     let exported = run(served.dir.path(), &["receipt", "export", ID, "run.car"]).await;
     assert_eq!((exported.code, exported.stdout.as_str()), (0, "run.car\n"));
     let file = run(served.dir.path(), &["receipt", "verify", "run.car"]).await;
-    insta::assert_snapshot!(file.stderr, @"");
+    insta::assert_snapshot!(file.stderr, @r"
+    Error: the receipt is refused: not of the wanted shape
+    Hint: Do not trust it: it was changed, or is not what it claims to be.
+    ");
     assert_eq!(file.code, 5);
 }
