@@ -115,11 +115,13 @@ fn explain(error: &figment::Error) -> Error {
     let key = error.path.join(".");
     let problem = match &error.kind {
         figment::error::Kind::UnknownField(name, known) => {
-            let section = key.strip_suffix(name.as_str()).unwrap_or("");
             let known = known.join(", ");
-            let full = if key.is_empty() { name.clone() } else { key.clone() };
-            format!("unknown setting `{full}`; `{section}` takes {known}")
-                .replace("; `` takes", "; there are")
+            match key.rsplit_once('.') {
+                Some((section, _)) => {
+                    format!("unknown setting `{key}`; [{section}] takes {known}")
+                }
+                None => format!("unknown setting `{name}`; there are {known}"),
+            }
         }
         other => format!("`{key}`: {other}"),
     };
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_place() {
         let error = load("[executor]\nslotz = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; `executor.` takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
+        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
         let error = load("[exekutor]\nslots = 3", "").unwrap_err();
         insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, scheduler, storage, api, log (HOME/config.toml)");
     }

@@ -7,8 +7,11 @@ use crate::compute::{Candidate, Explanation, Terms};
 /// Columns of the longest bar.
 const BAR: u64 = 24;
 
+/// Takes one term out of a prediction.
+type Term = fn(&Terms) -> u64;
+
 /// The terms of a prediction with the letter that draws them.
-const LETTERS: [(char, &str, fn(&Terms) -> u64); 5] = [
+const LETTERS: [(char, &str, Term); 5] = [
     ('·', "rtt", |t| t.rtt),
     ('░', "queue", |t| t.queue),
     ('▒', "fetch", |t| t.fetch),

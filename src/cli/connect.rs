@@ -22,10 +22,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Ends the node, if it was there for this command only.
+    /// Ends the node, if it was there for this command only. Ctrl-C ends the
+    /// patience with it.
     pub(crate) async fn close(self) {
         if let Some((node, _socket)) = self.attached {
-            node.shutdown(GRACE).await;
+            tokio::select! {
+                _ = node.shutdown(GRACE) => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
         }
     }
 }

@@ -74,13 +74,11 @@ pub(super) fn file(path: &std::path::Path, error: &io::Error) -> Failure {
 
 /// The error without the operating system's number.
 fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let plain = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = plain.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => text,
+    if error.kind() == io::ErrorKind::NotFound {
+        return "no such file or folder".to_owned();
     }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 #[cfg(test)]

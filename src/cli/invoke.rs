@@ -15,7 +15,7 @@ use super::output::Progress;
 use super::save;
 use super::table::{bytes, millis, tail};
 use crate::api::Events;
-use crate::compute::{Failure, Finished, InvocationEvent};
+use crate::compute::{ByteStream, Failure, Finished, InvocationEvent, InvokeRequest};
 use crate::model::{Class, Phase};
 use crate::telemetry::Format;
 
@@ -73,18 +73,16 @@ impl Args {
         let (mut request, input) = self.call.request(cx, node).await?;
         request.pin = self.pin;
         if self.dry_run {
-            let explanation = cx.bounded(async { Ok(()) }).await.map(|()| request);
-            let explanation = node.client.schedule(&explanation?, input).await?;
-            drop(progress);
-            return cx.out.show(&explanation, candidates::show);
+            return cx.bounded(plan(cx, node, &request, input, progress)).await;
         }
-        let mut run = Run { node, progress, invocation: None, patience: request.timeout + SLACK };
+        let patience = request.timeout + SLACK;
+        let mut run = Run { node, progress, accepted: None, patience };
         let ended = run.until_ended(cx, node.client.invoke(&request, input)).await?;
-        let Run { progress, .. } = run;
+        let Run { progress, accepted, .. } = run;
         drop(progress);
         match ended {
             InvocationEvent::Done(finished) => self.deliver(cx, node, &finished).await,
-            other => failed(cx, other),
+            other => failed(cx, &request.function, accepted, other),
         }
     }
 
@@ -104,12 +102,31 @@ impl Args {
     }
 }
 
+/// Shows where it would run.
+async fn plan(
+    cx: &Context,
+    node: &Connection,
+    request: &InvokeRequest,
+    input: Option<ByteStream>,
+    progress: Progress,
+) -> Result<(), Stop> {
+    let explanation = node.client.schedule(request, input).await?;
+    drop(progress);
+    cx.out.show(&explanation, candidates::show)
+}
+
 /// A run that is being watched.
 struct Run<'a> {
     node: &'a Connection,
     progress: Progress,
-    invocation: Option<String>,
+    accepted: Option<Accepted>,
     patience: Duration,
+}
+
+/// What an invocation and its call are called.
+struct Accepted {
+    invocation: String,
+    call: String,
 }
 
 impl Run<'_> {
@@ -146,7 +163,9 @@ impl Run<'_> {
         while let Some(event) = events.next().await {
             match event? {
                 end @ (InvocationEvent::Done(_) | InvocationEvent::Failed { .. }) => return Ok(end),
-                InvocationEvent::Accepted { invocation, .. } => self.invocation = Some(invocation),
+                InvocationEvent::Accepted { invocation, call } => {
+                    self.accepted = Some(Accepted { invocation, call });
+                }
                 other => self.progress.say(progress(&other)),
             }
         }
@@ -155,7 +174,7 @@ impl Run<'_> {
 
     /// Its stream is closed already, which cancels; this waits for the word.
     async fn cancel(&self) {
-        if let Some(invocation) = &self.invocation {
+        if let Some(Accepted { invocation, .. }) = &self.accepted {
             let cancelled = self.node.client.cancel(invocation);
             let _unconfirmed = tokio::time::timeout(CONFIRM, cancelled).await;
         }
@@ -217,13 +236,20 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn failed(cx: &Context, end: InvocationEvent) -> Result<(), Stop> {
+fn failed(
+    cx: &Context,
+    function: &str,
+    accepted: Option<Accepted>,
+    end: InvocationEvent,
+) -> Result<(), Stop> {
     let InvocationEvent::Failed { invocation, error, receipt, executor } = end else {
         return Ok(());
     };
     if cx.out.is_json() {
         let answer = Answer {
             invocation: Some(&invocation),
+            call: accepted.as_ref().map(|a| a.call.as_str()),
+            function: Some(function),
             receipt: receipt.as_deref(),
             executor: executor.as_deref(),
             error: Some(error.clone()),
@@ -231,8 +257,11 @@ fn failed(cx: &Context, end: InvocationEvent) -> Result<(), Stop> {
         };
         cx.out.show(&answer, |_| String::new())?;
     }
-    let hint = error.hint.clone().unwrap_or_else(|| format!("`timerose logs {invocation}` and `timerose explain {invocation}` say more."));
-    Err(error.with_hint(hint).into())
+    if error.hint.is_some() {
+        return Err(error.into());
+    }
+    let more = format!("`timerose logs {invocation}` and `timerose explain {invocation}` say more.");
+    Err(error.with_hint(more).into())
 }
 
 fn exit_code(code: i32) -> Failure {

@@ -43,7 +43,7 @@ impl Args {
                     let peers: Vec<_> = nodes.iter().map(|n| n.peer.as_str()).collect();
                     return cx.out.line(peers.join("\n"));
                 }
-                cx.out.show(&nodes, list)
+                cx.out.show(&nodes, |all| list(all))
             }
             Command::Show { peer: None } => cx.out.show(&client.node().await?, this),
             Command::Show { peer: Some(peer) } => {
@@ -61,7 +61,7 @@ fn unknown(peer: &str) -> Failure {
         .with_hint("`timerose node ls` lists those that are.")
 }
 
-fn list(nodes: &Vec<NodeView>) -> String {
+fn list(nodes: &[NodeView]) -> String {
     let rows = nodes.iter().map(|n| {
         vec![
             n.peer.clone(),

@@ -28,12 +28,16 @@ impl Args {
         let names = cx.out.is_quiet() && !cx.out.is_json();
         if self.functions {
             let functions = client.functions().await?;
-            let quiet = |all: &Vec<Deployed>| lines(all.iter().map(|f| f.function.as_str()));
-            return if names { cx.out.show(&functions, quiet) } else { cx.out.show(&functions, deployed) };
+            return cx.out.show(&functions, |all| match names {
+                true => lines(all.iter().map(|f| f.function.as_str())),
+                false => deployed(all),
+            });
         }
         let records = client.records(self.all).await?;
-        let quiet = |all: &Vec<Record>| lines(all.iter().map(|r| r.invocation.as_str()));
-        if names { cx.out.show(&records, quiet) } else { cx.out.show(&records, invocations) }
+        cx.out.show(&records, |all| match names {
+            true => lines(all.iter().map(|r| r.invocation.as_str())),
+            false => invocations(all),
+        })
     }
 }
 
@@ -41,7 +45,7 @@ fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join("\n")
 }
 
-fn invocations(records: &Vec<Record>) -> String {
+fn invocations(records: &[Record]) -> String {
     let rows = records.iter().map(|r| {
         let executor = r.executor.as_deref().map_or_else(|| "–".to_owned(), tail);
         let error = r.error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
@@ -58,7 +62,7 @@ fn invocations(records: &Vec<Record>) -> String {
     table(&["INVOCATION", "STATE", "FUNCTION", "EXECUTOR", "ATTEMPTS", "ELAPSED", "ERROR"], rows)
 }
 
-fn deployed(functions: &Vec<Deployed>) -> String {
+fn deployed(functions: &[Deployed]) -> String {
     let rows = functions.iter().map(|f| {
         let name = f.name.clone().unwrap_or_else(|| "–".to_owned());
         vec![name, f.runtime.clone(), f.entries.join(","), f.function.clone()]

@@ -120,7 +120,8 @@ async fn receipt_bytes(cx: &Context, name: &str) -> Result<Vec<u8>, Failure> {
     if !Path::new(name).is_file() {
         if name.ends_with(".car") {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(file(Path::new(name), &missing));
+            return Err(file(Path::new(name), &missing)
+                .with_hint("`timerose receipt export` writes such a file."));
         }
         return live(cx).await?.receipt(name).await;
     }

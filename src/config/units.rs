@@ -109,7 +109,7 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = SUFFIXES.iter().take(4);
-        let exact = binary.clone().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0);
+        let exact = binary.clone().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale));
         match exact {
             Some((name, scale)) => write!(f, "{}{name}", self.0 / scale),
             None => write!(f, "{}", self.0),

@@ -66,7 +66,7 @@ async fn invoke_json_is_the_designs() {
     let served = Served::start(false).await;
     insta::assert_snapshot!(said(&served, &["invoke", "wordcount", "--enc=json"]).await.stdout, @r#"{"invocation":"01JDAAAAAAAAAAAAAAAAAAAAAA","call":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","function":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","output":"bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq","receipt":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","executor":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","cached":false,"elapsed_ms":120,"bytes_moved":2048}"#);
     let failed = said(&served, &["invoke", "fails", "--enc=json"]).await;
-    insta::assert_snapshot!(failed.stdout, @r#"{"invocation":"01JDAAAAAAAAAAAAAAAAAAAAAA","call":null,"function":null,"output":null,"receipt":null,"executor":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","cached":false,"elapsed_ms":null,"bytes_moved":null,"error":{"code":"user","class":"user","message":"wasm trap: unreachable","retryable":false}}"#);
+    insta::assert_snapshot!(failed.stdout, @r#"{"invocation":"01JDAAAAAAAAAAAAAAAAAAAAAA","call":"bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","function":"fails","output":null,"receipt":null,"executor":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","cached":false,"elapsed_ms":null,"bytes_moved":null,"error":{"code":"user","class":"user","message":"wasm trap: unreachable","retryable":false}}"#);
     assert_eq!(failed.code, 3);
 }
 
@@ -124,9 +124,9 @@ async fn ctrl_c_cancels_and_ends_with_125() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_ends_with_62() {
     let served = Served::start(false).await;
-    let said = said(&served, &["result", "--wait", "--timeout", "1ns", ID]).await;
+    let said = said(&served, &["result", "--wait", "--timeout", "200ms", "AAAA"]).await;
     assert_eq!(said.code, 62, "{}", said.stderr);
-    assert_eq!(said.stderr, "Error: gave up after 1ns\nHint: A longer --timeout gives it more time.\n");
+    assert_eq!(said.stderr, "Error: gave up after 200ms\nHint: A longer --timeout gives it more time.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,7 @@ async fn no_daemon() {
 #[tokio::test]
 async fn a_missing_file() {
     insta::assert_snapshot!(says(&["deploy", "nowhere.wasm"], 4).await, @r"
-    Error: nowhere.wasm: entity not found
+    Error: nowhere.wasm: no such file or folder
     Hint: Give a module, a folder with timerose.toml, or a CID.
     ");
     insta::assert_snapshot!(says(&["invoke", "nowhere.wasm"], 2).await, @r#"
@@ -79,7 +79,10 @@ async fn a_missing_file() {
     Error: "nowhere.txt" is neither a CID nor a file here
     Hint: Arguments of the function come after `--`: timerose invoke FUNCTION -- 2 3
     "#);
-    insta::assert_snapshot!(says(&["receipt", "verify", "nowhere.car"], 4).await, @"Error: nowhere.car: entity not found");
+    insta::assert_snapshot!(says(&["receipt", "verify", "nowhere.car"], 4).await, @r"
+    Error: nowhere.car: no such file or folder
+    Hint: `timerose receipt export` writes such a file.
+    ");
 }
 
 #[tokio::test]
@@ -105,7 +108,7 @@ async fn a_setting_that_is_unknown_or_wrong() {
     std::fs::write(dir.path().join("home/config.toml"), "[executor]\nslotz = 1\n").unwrap();
     let said = run(dir.path(), &["daemon"]).await;
     insta::assert_snapshot!(said.stderr, @r"
-    Error: unknown setting `executor.slotz`; `executor.` takes slots, allow, labels, max_memory, work_dir (DIR/home/config.toml)
+    Error: unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (DIR/home/config.toml)
     Hint: docs/config.md lists every setting.
     ");
     assert_eq!(said.code, 2);

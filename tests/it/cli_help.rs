@@ -119,3 +119,12 @@ async fn completions_name_the_commands() {
         assert!(said.stdout.contains("invoke"), "{shell}");
     }
 }
+
+#[test]
+fn the_reference_of_the_api_names_every_path() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for path in timerose::api::PATHS {
+        assert!(page.contains(&format!("\n| `{path}` |")), "{path}");
+    }
+}

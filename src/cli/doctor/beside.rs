@@ -81,7 +81,7 @@ fn exposure(client: &Client, shown: &Value) -> Check {
     if matches!(client.endpoint().address(), Some(Address::Unix(_))) {
         return Check::ok(NAME, "on a unix socket");
     }
-    let open: Vec<&str> = strings(&shown["Addresses"]["API"]).filter(|a| !is_local(a)).collect();
+    let open: Vec<&str> = strings(shown.pointer("/Addresses/API")).filter(|a| !is_local(a)).collect();
     if open.is_empty() {
         return Check::ok(NAME, "on loopback");
     }
@@ -94,8 +94,8 @@ fn exposure(client: &Client, shown: &Value) -> Check {
 
 fn secrets(shown: &Value) -> Check {
     const NAME: &str = "kubo secrets";
-    match &shown["API"]["Authorizations"] {
-        Value::Object(entries) if !entries.is_empty() => Check::ok(NAME, "API.Authorizations is set"),
+    match shown.pointer("/API/Authorizations") {
+        Some(Value::Object(entries)) if !entries.is_empty() => Check::ok(NAME, "API.Authorizations is set"),
         _ => Check::warn(
             NAME,
             "every process of this machine can use the RPC",
@@ -106,16 +106,17 @@ fn secrets(shown: &Value) -> Check {
 
 fn streams(shown: &Value) -> Check {
     const NAME: &str = "p2p streams";
-    if shown["Experimental"]["Libp2pStreamMounting"] == Value::Bool(true) {
+    if shown.pointer("/Experimental/Libp2pStreamMounting") == Some(&Value::Bool(true)) {
         return Check::ok(NAME, "on");
     }
     Check::ok(NAME, "off: links go over pubsub")
 }
 
 /// A string, or a list of them, as Kubo writes addresses.
-fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    let one = value.as_str().into_iter();
-    one.chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
+fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let one = value.and_then(Value::as_str).into_iter();
+    let many = value.and_then(Value::as_array).into_iter().flatten();
+    one.chain(many.filter_map(Value::as_str))
 }
 
 fn is_local(address: &str) -> bool {
@@ -131,7 +132,8 @@ mod tests {
 
     #[test]
     fn one_address_and_many_are_read() {
-        assert_eq!(strings(&json!("/ip4/127.0.0.1/tcp/5001")).count(), 1);
-        assert_eq!(strings(&json!(["/unix/a", "/ip4/0.0.0.0/tcp/5001"])).filter(|a| !is_local(a)).count(), 1);
+        assert_eq!(strings(Some(&json!("/ip4/127.0.0.1/tcp/5001"))).count(), 1);
+        let many = json!(["/unix/a", "/ip4/0.0.0.0/tcp/5001"]);
+        assert_eq!(strings(Some(&many)).filter(|a| !is_local(a)).count(), 1);
     }
 }
