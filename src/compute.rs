@@ -1,14 +1,266 @@
 //! One invocation's life, in order: function, scheduler, executor, receipt.
 //!
 //! Takes requests from the doors and messages from the mesh, gives events and
-//! verified results.
+//! verified results. [`Compute`] holds the roles of one node together; the
+//! scheduler and the executor in it still meet only as messages.
 
+pub mod allow;
+pub mod clock;
+mod content;
+pub mod executor;
 mod explain;
 mod failure;
+mod function;
+mod keeper;
+mod memo;
 mod report;
 mod request;
+pub mod scheduler;
+pub mod storage;
 
-pub use explain::{Candidate, Explanation, Terms};
-pub use failure::Failure;
-pub use report::{Deployed, Finished, InvocationEvent, Record, abi_name, runtime_name};
-pub use request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+pub use self::explain::{Candidate, Explanation, Terms};
+pub use self::failure::Failure;
+pub use self::report::{Deployed, Finished, InvocationEvent, Record, abi_name, runtime_name};
+pub use self::request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest};
+
+use self::allow::Allow;
+use self::content::{Content, fetch_failed};
+use self::executor::Executor;
+use self::function::Functions;
+use self::keeper::Keeper;
+use self::memo::Memo;
+use self::scheduler::Scheduler;
+use self::storage::{Quota, Storage};
+use crate::kubo;
+use crate::mesh::{Event, Identity, Mesh};
+use crate::model::{Advert, Block, Cid, Receipt};
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+use crate::task::Tasks;
+use crate::wire::dagcbor;
+
+/// How long parts of a receipt's archive are looked for.
+const ARCHIVE_WAIT: Duration = Duration::from_secs(10);
+
+/// What a node's compute is made of.
+#[derive(Debug)]
+pub struct ComputeParts {
+    /// Settings of the executor.
+    pub executor: executor::Config,
+    /// Settings of the scheduler.
+    pub scheduler: scheduler::Config,
+    /// How long and how much is kept.
+    pub quota: Quota,
+    /// The node's Kubo.
+    pub kubo: kubo::Client,
+    /// The mesh.
+    pub mesh: Mesh,
+    /// Who signs.
+    pub identity: Identity,
+    /// What runs code.
+    pub sandbox: Arc<dyn Sandbox>,
+    /// What survives a restart.
+    pub store: Store,
+    /// Who may run code here.
+    pub allow: Allow,
+}
+
+/// The roles of one node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    executor: Executor,
+    scheduler: Scheduler,
+    functions: Functions,
+    memo: Memo,
+    content: Content,
+    kubo: kubo::Client,
+    store: Store,
+    storage: Storage,
+    allow_changed: Arc<Notify>,
+}
+
+impl Compute {
+    /// Starts the roles; they end with `tasks`.
+    #[must_use]
+    pub fn start(parts: ComputeParts, tasks: &Tasks) -> Self {
+        let ComputeParts { kubo, mesh, identity, store, .. } = parts;
+        let content = Content::new(kubo.clone());
+        let keeper = Keeper::start(kubo.clone(), tasks);
+        let memo = Memo::new(store.clone(), kubo.clone(), content.clone(), keeper);
+        let functions = Functions::new(kubo.clone(), content.clone(), store.clone());
+        let boot = identity.boot();
+        let executor = executor::Parts::new(
+            parts.executor,
+            kubo.clone(),
+            mesh.clone(),
+            identity,
+            parts.sandbox,
+            content.clone(),
+            memo.clone(),
+        );
+        let scheduler = scheduler::Parts {
+            config: parts.scheduler,
+            kubo: kubo.clone(),
+            mesh,
+            boot,
+            content: content.clone(),
+            functions: functions.clone(),
+            memo: memo.clone(),
+            store: store.clone(),
+        };
+        Self {
+            executor: Executor::start(executor, parts.allow, tasks),
+            scheduler: Scheduler::start(scheduler, tasks),
+            functions,
+            memo,
+            content,
+            storage: Storage::new(kubo.clone(), store.clone(), parts.quota),
+            kubo,
+            store,
+            allow_changed: Arc::default(),
+        }
+    }
+
+    /// Hears the mesh.
+    pub fn hear(&self, event: Event) {
+        match event {
+            Event::Message { from, message } if message.is_for_executor() => self.executor.hear(from, message),
+            Event::Message { from, message } => self.scheduler.hear(from, message),
+            Event::Up(_) => self.executor.linked(),
+            Event::Down(peer, _) => self.scheduler.unlinked(&peer),
+        }
+    }
+
+    /// What to say to the mesh now.
+    #[must_use]
+    pub fn advert(&self, period: Duration) -> Option<Advert> {
+        self.executor.advert(period)
+    }
+
+    /// Replaces the rules of who may run code here, at once.
+    pub fn set_allow(&self, allow: Allow) {
+        self.executor.set_allow(allow);
+        self.allow_changed.notify_one();
+    }
+
+    /// Waits until the rules change, up to `at_most`.
+    pub async fn allow_changed(&self, at_most: Duration) {
+        let _unchanged = tokio::time::timeout(at_most, self.allow_changed.notified()).await;
+    }
+
+    /// The executor role.
+    #[must_use]
+    pub const fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// The scheduler role.
+    pub(crate) const fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Deployed functions.
+    pub(crate) const fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// What is kept.
+    pub(crate) const fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The bytes behind `cid`: a file, or a directory as a TAR archive; and
+    /// which of both it is.
+    pub(crate) async fn read(&self, cid: &Cid, wait: Duration) -> Result<(bool, ByteStream), Failure> {
+        use futures_util::{StreamExt, TryStreamExt};
+        let is_raw = cid.codec() == crate::wire::block::RAW;
+        if is_raw && let Some(data) = self.memo.block(cid) {
+            return Ok((false, futures_util::stream::iter([Ok(data)]).boxed()));
+        }
+        let is_directory = match is_raw {
+            true => false,
+            false => content::is_directory(self.content.block(cid, wait).await?).unwrap_or(false),
+        };
+        let options = kubo::Cat { stall: wait, ..kubo::Cat::default() };
+        let bytes = match is_directory {
+            true => self.kubo.archive(cid, &options).await,
+            false => self.kubo.cat(&cid.to_string(), &options).await,
+        };
+        let bytes = bytes.map_err(|e| fetch_failed(cid, wait, e))?;
+        Ok((is_directory, bytes.map_err(std::io::Error::other).boxed()))
+    }
+
+    /// What an invocation's guest wrote to its standard error.
+    pub(crate) async fn logs(&self, name: &str) -> Result<ByteStream, Failure> {
+        use futures_util::StreamExt;
+        let receipt: Receipt = match self.receipt(name).await {
+            Ok(data) => dagcbor::decode(&data).map_err(|e| not_found(&format!("{name} has no logs: {e}")))?,
+            Err(_) if self.scheduler.record(name)?.error.is_none() => {
+                return Err(not_found("the invocation is not over yet").with_hint("its logs are there once it ended"));
+            }
+            Err(failure) => return Err(failure),
+        };
+        match receipt.outcome.logs() {
+            Some(logs) => Ok(self.read(logs, ARCHIVE_WAIT).await?.1),
+            None => Ok(futures_util::stream::empty().boxed()),
+        }
+    }
+
+    /// The CID of an invocation's output.
+    pub(crate) fn output_of(&self, name: &str) -> Result<Cid, Failure> {
+        let record = self.scheduler.record(name)?;
+        let output = record.result.and_then(|finished| finished.output.parse().ok());
+        output.ok_or_else(|| record.error.unwrap_or_else(|| not_found(&format!("{name} has no output yet"))))
+    }
+
+    /// The canonical bytes of a receipt, by its CID or its invocation's name.
+    pub(crate) async fn receipt(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let known = self.store.receipt(name).map_err(|e| function::of_store(&e))?;
+        if let Some(row) = known {
+            return Ok(row.body);
+        }
+        if let Ok(cid) = name.parse::<Cid>() {
+            return Ok(self.content.block(&cid, ARCHIVE_WAIT).await?.to_vec());
+        }
+        let receipt = self.scheduler.record(name)?.result.map(|finished| finished.receipt);
+        let receipt = receipt.and_then(|cid| self.store.receipt(&cid).ok().flatten());
+        receipt.map(|row| row.body).ok_or_else(|| not_found(&format!("the invocation {name} has no receipt")))
+    }
+
+    /// A receipt with what it speaks of: call, manifest, small output.
+    pub(crate) async fn receipt_blocks(&self, name: &str) -> Result<Vec<Block>, Failure> {
+        let data = self.receipt(name).await?;
+        let receipt: Receipt = dagcbor::decode(&data).map_err(|error| {
+            Failure::new(crate::model::Class::User, "not_a_receipt", format!("{name} is no receipt: {error}"))
+        })?;
+        let cid = crate::wire::cid_of(crate::wire::block::DAG_CBOR, &data);
+        let mut blocks = vec![Block { cid, data }];
+        if let Some(call) = self.found(&receipt.call).await {
+            if let Ok(value) = dagcbor::decode::<crate::model::Call>(&call.data) {
+                blocks.extend(self.found(&value.function).await);
+            }
+            blocks.push(call);
+        }
+        let output = receipt.outcome.output().and_then(|cid| Some((cid, self.memo.block(cid)?)));
+        blocks.extend(output.map(|(cid, data)| Block { cid: *cid, data: data.to_vec() }));
+        Ok(blocks)
+    }
+
+    async fn found(&self, cid: &Cid) -> Option<Block> {
+        let stored = self.memo.block(cid);
+        let data = match stored {
+            Some(data) => data,
+            None => self.content.block(cid, ARCHIVE_WAIT).await.ok()?,
+        };
+        Some(Block { cid: *cid, data: data.to_vec() })
+    }
+}
+
+fn not_found(message: &str) -> Failure {
+    Failure::new(crate::model::Class::User, "not_found", message)
+}

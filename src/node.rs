@@ -1,11 +1,36 @@
 //! The only file that wires roles: bind, join, shut down.
+//!
+//! Takes settings and a home, gives a node whose API answers. Decides nothing
+//! but the order in which things start and end.
+
+mod backend;
+mod error;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::compute::Failure;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use self::backend::Doors;
+use crate::api::Server;
+use crate::compute::allow::{Allow, Rule};
+use crate::compute::storage::Quota;
+use crate::compute::{Compute, ComputeParts, Failure, executor, scheduler};
 use crate::config::{Config, Home};
-use crate::model::Class;
+use crate::mesh::{self, Identity, Mesh};
+use crate::sandbox::{Wasm, wasm};
+use crate::store::Store;
+use crate::task::Tasks;
+
+/// Attempts that may wait for each slot.
+const QUEUED_PER_SLOT: u32 = 64;
+/// A sandbox process that ran nothing for this long ends.
+const SANDBOX_IDLE: Duration = Duration::from_secs(60);
+/// How often expired results are let go.
+const GC_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// For how long a node is there.
 #[derive(Clone, Debug)]
@@ -23,16 +48,82 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Node {
     socket: PathBuf,
+    addresses: Vec<String>,
+    tasks: Tasks,
+    mesh: Mesh,
+    ended: CancellationToken,
 }
 
 impl Node {
     /// Brings a node up; once this returns its API answers.
     ///
     /// # Errors
-    /// When Kubo cannot be reached or something cannot be bound.
-    pub async fn bind(_config: Config, _home: Home, _mode: Mode) -> Result<Self, Failure> {
-        Err(Failure::new(Class::Node, "kubo_unreachable", "Kubo cannot be reached")
-            .with_hint("Start it with `ipfs daemon --enable-pubsub-experiment`."))
+    /// When Kubo cannot be reached or is too old, the home belongs to another
+    /// node, or something cannot be bound.
+    pub async fn bind(config: Config, home: Home, mode: Mode) -> Result<Self, Failure> {
+        let tasks = Tasks::new();
+        let bound = Self::bring_up(config, home, mode, &tasks).await;
+        if bound.is_err() {
+            tasks.shutdown(Duration::from_secs(1)).await;
+        }
+        bound
+    }
+
+    async fn bring_up(config: Config, home: Home, mode: Mode, tasks: &Tasks) -> Result<Self, Failure> {
+        let kubo = config.kubo.client().map_err(|e| error::kubo(&e))?;
+        let version = kubo.require_floor(config.kubo.allow_old).await.map_err(|e| error::kubo(&e))?;
+        let peer = kubo.id().await.map_err(|e| error::kubo(&e))?.peer;
+        info!(peer.id = %peer, kubo.version = %version, "the node is up");
+        let is_attached = matches!(mode, Mode::Attached { .. });
+        let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
+        let server = Self::listen(&config, &home, &mode).await?;
+        let identity = Identity::open(&home.key(), &kubo, peer, is_attached).await.map_err(|e| error::mesh(&e))?;
+        let (mesh, events) =
+            Mesh::bind(mesh_config(&config, is_attached), kubo.clone(), identity.clone(), tasks).await.map_err(|e| error::mesh(&e))?;
+        let folders = Folders::make(&config, &home)?;
+        let slots = slots(config.executor.slots);
+        let sandbox = Wasm::new(sandbox_config(&folders.compiled, slots)?, tasks).map_err(|e| error::sandbox(&e))?;
+        let parts = ComputeParts {
+            executor: executor_config(&config, &folders, slots),
+            scheduler: scheduler_config(&config),
+            quota: Quota { keep: config.storage.keep.0, max_bytes: config.storage.max.0 },
+            kubo: kubo.clone(),
+            mesh: mesh.clone(),
+            identity: identity.clone(),
+            sandbox: Arc::new(sandbox),
+            store: store.clone(),
+            allow: Allow::new(peer, rules(&config, &store)?),
+        };
+        let compute = Compute::start(parts, tasks);
+        tasks.spawn("events", pump(events, compute.clone()));
+        tasks.spawn("advert", advertise(mesh.clone(), compute.clone(), config.mesh.advert_interval.0));
+        tasks.spawn("gc", collect(compute.clone()));
+        let (socket, addresses) = (server.path().to_owned(), server.addresses());
+        let ended = CancellationToken::new();
+        let doors = Doors {
+            compute,
+            mesh: mesh.clone(),
+            identity,
+            store,
+            config,
+            version,
+            addresses: addresses.clone(),
+            ended: ended.clone(),
+        };
+        server.serve(Arc::new(doors), tasks);
+        Ok(Self { socket, addresses, tasks: tasks.clone(), mesh, ended })
+    }
+
+    async fn listen(config: &Config, home: &Home, mode: &Mode) -> Result<Server, Failure> {
+        match mode {
+            Mode::Attached { socket } => Server::bind(socket).await.map_err(|e| error::server(&e)),
+            Mode::Daemon => {
+                let server = Server::bind(&home.socket()).await.map_err(|e| error::server(&e))?;
+                let Some(address) = &config.api.listen else { return Ok(server) };
+                let token = home.bearer().map_err(|e| error::io("the token", &e))?;
+                server.listen(address, &token).await.map_err(|e| error::server(&e))
+            }
+        }
     }
 
     /// Where its API listens.
@@ -44,14 +135,116 @@ impl Node {
     /// Everything it listens on.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
-        Vec::new()
+        self.addresses.clone()
     }
 
-    /// Ends when the node is asked to, or when it cannot go on.
-    pub async fn join(&self) {}
-
-    /// Ends it; gives whether all of it ended within `grace`.
-    pub async fn shutdown(self, _grace: Duration) -> bool {
-        true
+    /// Ends when the node is asked to.
+    pub async fn join(&self) {
+        self.ended.cancelled().await;
     }
+
+    /// Ends it; gives whether all of it ended within `grace`. Kubo's
+    /// subscriptions are dropped first, so that Kubo can end at once too.
+    pub async fn shutdown(self, grace: Duration) -> bool {
+        self.mesh.shutdown().await;
+        self.tasks.shutdown(grace).await
+    }
+}
+
+/// Where files go.
+struct Folders {
+    work: PathBuf,
+    code: PathBuf,
+    compiled: PathBuf,
+}
+
+impl Folders {
+    /// Makes the folders; what an earlier start left of attempts is removed.
+    fn make(config: &Config, home: &Home) -> Result<Self, Failure> {
+        let failed = |e: std::io::Error| error::io("the home's folders", &e);
+        let work = config.executor.work_dir.clone().unwrap_or_else(|| home.path().join("work"));
+        let (code, compiled) = (home.path().join("code"), home.path().join("compiled"));
+        for folder in [&work, &code, &compiled] {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        Ok(Self { work, code, compiled })
+    }
+}
+
+/// Passes what the mesh says to the role it is for.
+async fn pump(mut events: mpsc::Receiver<mesh::Event>, compute: Compute) {
+    while let Some(event) = events.recv().await {
+        compute.hear(event);
+    }
+}
+
+/// Says what this node offers, for ever.
+async fn advertise(mesh: Mesh, compute: Compute, period: Duration) {
+    loop {
+        mesh.set_advert(compute.advert(period));
+        compute.allow_changed(period / 2).await;
+    }
+}
+
+/// Lets go of expired results, for ever.
+async fn collect(compute: Compute) {
+    loop {
+        tokio::time::sleep(GC_INTERVAL).await;
+        if let Err(error) = compute.storage().gc(false).await {
+            info!(%error, "expired results are still kept");
+        }
+    }
+}
+
+fn slots(asked: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    if asked == 0 { cores } else { asked }
+}
+
+fn rules(config: &Config, store: &Store) -> Result<Vec<Rule>, Failure> {
+    let configured = config.executor.allow.iter().map(|who| (who.clone(), None));
+    let stored = store.allowed().map_err(|e| error::store(&e))?;
+    let rule = |(who, until): (String, Option<u64>)| match who.parse() {
+        Ok(who) => Ok(Rule { who, until }),
+        Err(problem) => Err(error::setting("executor.allow", &problem)),
+    };
+    configured.chain(stored).map(rule).collect()
+}
+
+fn mesh_config(config: &Config, is_attached: bool) -> mesh::Config {
+    mesh::Config {
+        mesh: config.mesh.name.clone(),
+        peers: config.mesh.peers.clone(),
+        attached: is_attached,
+        advert_interval: config.mesh.advert_interval.0,
+        ..mesh::Config::default()
+    }
+}
+
+fn executor_config(config: &Config, folders: &Folders, slots: u32) -> executor::Config {
+    executor::Config {
+        slots,
+        max_queued: slots.saturating_mul(QUEUED_PER_SLOT),
+        work_dir: folders.work.clone(),
+        cache_dir: folders.code.clone(),
+        labels: config.executor.labels.clone(),
+    }
+}
+
+fn scheduler_config(config: &Config) -> scheduler::Config {
+    scheduler::Config {
+        max_open: config.scheduler.max_open as usize,
+        lease_ttl: config.scheduler.lease_ttl.0,
+        ..scheduler::Config::default()
+    }
+}
+
+fn sandbox_config(compiled: &Path, slots: u32) -> Result<wasm::Config, Failure> {
+    let program = std::env::current_exe().map_err(|e| error::io("this program's own path", &e))?;
+    Ok(wasm::Config {
+        program,
+        cache_dir: compiled.to_owned(),
+        max_processes: slots as usize,
+        idle_timeout: SANDBOX_IDLE,
+    })
 }

@@ -19,7 +19,7 @@
 #define TOP 20
 
 struct entry {
-    char *word;
+    uint64_t *word; // padded with zeros
     uint64_t count;
     uint32_t hash;
     uint32_t length;
@@ -30,7 +30,7 @@ static size_t capacity = 1 << 16, used;
 static uint64_t files, bytes, lines, words;
 static uint8_t class[256]; // the byte in lower case, or 0 between words
 static uint8_t chunk[CHUNK];
-static uint8_t word[MAX_WORD];
+static uint64_t word[MAX_WORD / 8]; // little-endian, as WebAssembly is
 static uint32_t word_length, word_hash;
 
 static void fail(const char *what, const char *name) {
@@ -44,18 +44,24 @@ static void *must(void *memory) {
 }
 
 // Words live as long as the program, one after the other.
-static char *keep(const uint8_t *from, uint32_t length) {
-    static char *arena;
+static uint64_t *keep(uint32_t eights) {
+    static uint64_t *arena;
     static size_t left;
-    if (left < length) {
-        left = 1 << 20;
-        arena = must(malloc(left));
+    if (left < eights) {
+        left = 1 << 17;
+        arena = must(malloc(left * 8));
     }
-    char *kept = arena;
-    memcpy(kept, from, length);
-    arena += length;
-    left -= length;
+    uint64_t *kept = arena;
+    for (uint32_t i = 0; i < eights; i++) kept[i] = word[i];
+    arena += eights;
+    left -= eights;
     return kept;
+}
+
+static int is_word_of(const struct entry *entry, uint32_t eights) {
+    for (uint32_t i = 0; i < eights; i++)
+        if (entry->word[i] != word[i]) return 0;
+    return 1;
 }
 
 static void grow(void) {
@@ -73,16 +79,17 @@ static void grow(void) {
 }
 
 static void count_word(void) {
-    uint32_t hash = word_hash ^ (word_hash >> 15);
+    uint32_t hash = word_hash ^ (word_hash >> 15), eights = (word_length + 7) / 8;
+    if (word_length % 8) word[eights - 1] &= (1ull << word_length % 8 * 8) - 1;
     size_t at = hash & (capacity - 1);
     for (; table[at].word; at = (at + 1) & (capacity - 1)) {
         if (table[at].hash == hash && table[at].length == word_length &&
-            memcmp(table[at].word, word, word_length) == 0) {
+            is_word_of(&table[at], eights)) {
             table[at].count++;
             return;
         }
     }
-    table[at] = (struct entry){keep(word, word_length), 1, hash, word_length};
+    table[at] = (struct entry){keep(eights), 1, hash, word_length};
     if (++used * 2 > capacity) grow();
 }
 
@@ -96,11 +103,12 @@ static void end_word(void) {
 
 static void count_chunk(const uint8_t *at, size_t size) {
     uint32_t length = word_length, hash = word_hash;
+    uint8_t *letters = (uint8_t *)word;
     for (size_t i = 0; i < size; i++) {
         uint8_t byte = class[at[i]];
         if (byte) {
             if (length < MAX_WORD) {
-                word[length++] = byte;
+                letters[length++] = byte;
                 hash = (hash ^ byte) * 0x9e3779b1u;
             }
         } else {
@@ -169,7 +177,7 @@ static void print(void) {
            (unsigned long long)lines, (unsigned long long)words, n);
     for (size_t i = 0; i < n && i < TOP; i++)
         printf("%10llu %.*s\n", (unsigned long long)table[i].count,
-               (int)table[i].length, table[i].word);
+               (int)table[i].length, (char *)table[i].word);
 }
 
 int main(void) {

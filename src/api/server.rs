@@ -105,6 +105,12 @@ impl Server {
         Ok(self)
     }
 
+    /// The unix socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.socket.0
+    }
+
     /// Where it listens: `/unix/…`, then `http://…`.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {

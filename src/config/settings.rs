@@ -70,9 +70,9 @@ section! {
         /// Submit to result, retries included.
         timeout: Span = Span::secs(300),
         /// Invocations that are open at once; more are refused.
-        max_open: u32 = 256,
+        max_open: u32 = 10_000,
         /// How much silence of an executor a lease survives.
-        lease_ttl: Span = Span::secs(3),
+        lease_ttl: Span = Span::secs(20),
     }
 }
 

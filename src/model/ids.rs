@@ -30,6 +30,12 @@ macro_rules! id {
             pub const fn new(unix_ms: u64, random: u128) -> Self {
                 Self(Ulid::from_parts(unix_ms, random))
             }
+
+            /// Unix milliseconds at which it was given.
+            #[must_use]
+            pub const fn unix_ms(&self) -> u64 {
+                self.0.timestamp_ms()
+            }
         }
 
         impl fmt::Display for $name {

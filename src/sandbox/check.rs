@@ -55,7 +55,11 @@ pub fn check(
 ) -> Result<Report, Error> {
     cap("bytes", bytes.len() as u64, MAX_MODULE_BYTES)?;
     kind::module(bytes)?;
-    let mut survey = Survey { abi, memory_limit: limits.memory_bytes, ..Survey::default() };
+    let mut survey = Survey {
+        abi,
+        memory_limit: limits.memory_bytes,
+        ..Survey::default()
+    };
     for payload in Parser::new(0).parse_all(bytes) {
         survey.visit(&payload.map_err(|error| malformed(&error))?)?;
     }
@@ -137,7 +141,8 @@ impl Survey {
                 cap("exports", section.count().into(), MAX_EXPORTS.into())?;
                 for export in section.clone() {
                     let export = export.map_err(|error| malformed(&error))?;
-                    self.exported.push((export.name.to_owned(), export.kind, export.index));
+                    self.exported
+                        .push((export.name.to_owned(), export.kind, export.index));
                 }
             }
             other => self.count(other)?,
@@ -157,9 +162,11 @@ impl Survey {
             Payload::DataSection(section) => {
                 cap("data segments", section.count().into(), MAX_SEGMENTS.into())
             }
-            Payload::ElementSection(section) => {
-                cap("element segments", section.count().into(), MAX_SEGMENTS.into())
-            }
+            Payload::ElementSection(section) => cap(
+                "element segments",
+                section.count().into(),
+                MAX_SEGMENTS.into(),
+            ),
             Payload::CodeSectionEntry(body) => {
                 let bytes = body.range().len() as u64;
                 cap("bytes in one function", bytes, MAX_BODY_BYTES as u64)
@@ -173,7 +180,9 @@ impl Survey {
             module: import.module.to_owned(),
             name: import.name.to_owned(),
         };
-        let TypeRef::Func(ty) = import.ty else { return Err(forbidden()) };
+        let TypeRef::Func(ty) = import.ty else {
+            return Err(forbidden());
+        };
         let is_offered = self.abi == Abi::Wasi
             && import.module == imports::WASI_MODULE
             && WASI_FUNCTIONS.contains(&import.name);
@@ -181,7 +190,9 @@ impl Survey {
             return Err(forbidden());
         }
         self.signatures.push(ty);
-        self.report.imports.push(format!("{}.{}", import.module, import.name));
+        self.report
+            .imports
+            .push(format!("{}.{}", import.module, import.name));
         Ok(())
     }
 
@@ -203,13 +214,20 @@ impl Survey {
         let wanted = memory.initial.saturating_mul(PAGE_BYTES);
         self.report.memory_bytes = wanted;
         let limit = self.memory_limit;
-        if wanted > limit { Err(Fault::MemoryLimit { wanted, limit }) } else { Ok(()) }
+        if wanted > limit {
+            Err(Fault::MemoryLimit { wanted, limit })
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the entry is there and can be called.
     fn entry(&mut self, entry: Option<&str>) -> Result<(), Fault> {
         let is_function = |kind: ExternalKind| kind == ExternalKind::Func;
-        let functions = self.exported.iter().filter(|(_, kind, _)| is_function(*kind));
+        let functions = self
+            .exported
+            .iter()
+            .filter(|(_, kind, _)| is_function(*kind));
         self.report.exports = functions.map(|(name, ..)| name.clone()).collect();
         let name = match (self.abi, entry) {
             (_, Some(name)) => name,
@@ -219,37 +237,64 @@ impl Survey {
         };
         let found = self.exported.iter().find(|(exported, ..)| exported == name);
         let Some((_, kind, index)) = found else {
-            let have = self.report.exports.iter().take(MAX_LISTED).cloned().collect();
-            return Err(Fault::MissingExport { name: name.to_owned(), have });
+            let have = self
+                .report
+                .exports
+                .iter()
+                .take(MAX_LISTED)
+                .cloned()
+                .collect();
+            return Err(Fault::MissingExport {
+                name: name.to_owned(),
+                have,
+            });
         };
         if !is_function(*kind) {
             return Err(bad_entry(name, "it is no function"));
         }
-        let signature = self.signature(*index).ok_or_else(|| bad_entry(name, "it has no type"))?;
+        let signature = self
+            .signature(*index)
+            .ok_or_else(|| bad_entry(name, "it has no type"))?;
         match self.abi {
             Abi::Wasi => self.command(name, signature),
             Abi::Scalar if is_scalar(signature) => Ok(()),
-            Abi::Scalar => Err(bad_entry(name, "it takes or gives other things than numbers")),
+            Abi::Scalar => Err(bad_entry(
+                name,
+                "it takes or gives other things than numbers",
+            )),
         }
     }
 
     fn any_scalar(&self) -> Result<(), Fault> {
         if self.report.exports.is_empty() {
-            return Err(Fault::MissingExport { name: "function".to_owned(), have: Vec::new() });
+            return Err(Fault::MissingExport {
+                name: "function".to_owned(),
+                have: Vec::new(),
+            });
         }
         Ok(())
     }
 
     fn command(&self, name: &str, signature: &FuncType) -> Result<(), Fault> {
         if !signature.params().is_empty() || !signature.results().is_empty() {
-            return Err(bad_entry(name, "it takes or gives values; a command's entry has none"));
+            return Err(bad_entry(
+                name,
+                "it takes or gives values; a command's entry has none",
+            ));
         }
         let is_memory = |(name, kind, _): &(String, ExternalKind, u32)| {
             *kind == ExternalKind::Memory && name == "memory"
         };
         if !self.report.imports.is_empty() && !self.exported.iter().any(is_memory) {
-            let have = self.exported.iter().map(|(name, ..)| name.clone()).take(MAX_LISTED);
-            return Err(Fault::MissingExport { name: "memory".to_owned(), have: have.collect() });
+            let have = self
+                .exported
+                .iter()
+                .map(|(name, ..)| name.clone())
+                .take(MAX_LISTED);
+            return Err(Fault::MissingExport {
+                name: "memory".to_owned(),
+                have: have.collect(),
+            });
         }
         Ok(())
     }
@@ -267,12 +312,19 @@ fn is_scalar(signature: &FuncType) -> bool {
 }
 
 fn bad_entry(name: &str, reason: &str) -> Fault {
-    Fault::BadEntry { name: name.to_owned(), reason: reason.to_owned() }
+    Fault::BadEntry {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn cap(what: &str, count: u64, limit: u64) -> Result<(), Fault> {
     if count > limit {
-        return Err(Fault::CodeTooLarge { what: what.to_owned(), count, limit });
+        return Err(Fault::CodeTooLarge {
+            what: what.to_owned(),
+            count,
+            limit,
+        });
     }
     Ok(())
 }

@@ -176,5 +176,9 @@ pub(super) fn of_io(error: io::Error) -> Error {
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "no function".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "no function".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

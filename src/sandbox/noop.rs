@@ -32,5 +32,11 @@ async fn nothing(work: &Path) -> std::io::Result<Output> {
     let (stdout, logs) = (work.join("stdout"), work.join("stderr"));
     tokio::fs::write(&stdout, b"").await?;
     tokio::fs::write(&logs, b"").await?;
-    Ok(Output { stdout, out_dir: None, logs, exit: 0, usage: Usage::default() })
+    Ok(Output {
+        stdout,
+        out_dir: None,
+        logs,
+        exit: 0,
+        usage: Usage::default(),
+    })
 }

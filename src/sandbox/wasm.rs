@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Attempt, Error, Fault, Output, Sandbox, error::of_io};
@@ -30,6 +31,8 @@ use pool::{Lease, Pool};
 use process::Process;
 use protocol::{Done, Failure, Reply, Request, Success};
 
+/// What runs modules, as receipts name it.
+pub const ENGINE: &str = "wasmtime-48";
 /// A module that compiles for longer than this is refused.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the size of `/out` is looked at while the guest runs.
@@ -66,10 +69,23 @@ impl Wasm {
     /// # Errors
     /// When the cache directory cannot be made.
     pub fn new(config: Config, tasks: &Tasks) -> Result<Self, Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&config.cache_dir).map_err(of_io)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.cache_dir)
+            .map_err(of_io)?;
         let cache_dir = config.cache_dir.canonicalize().map_err(of_io)?;
-        let pool = Pool::new(config.program, config.max_processes, config.idle_timeout, tasks);
-        Ok(Self { cache_dir, pool, tasks: tasks.clone() })
+        let pool = Pool::new(
+            config.program,
+            config.max_processes,
+            config.idle_timeout,
+            tasks,
+        );
+        Ok(Self {
+            cache_dir,
+            pool,
+            tasks: tasks.clone(),
+        })
     }
 
     /// Kills idle processes and waits until they are gone. Running attempts
@@ -102,16 +118,19 @@ impl Wasm {
             () = cancel.cancelled() => return Err(Error::Cancelled),
             lease = self.pool.lease(&attempt.owner) => lease?,
         };
-        let feed =
-            stdin.map(|stream| input::Fifo::open(&work, stream)).transpose().map_err(of_io)?;
+        let feed = stdin
+            .map(|stream| input::Fifo::open(&work, stream))
+            .transpose()
+            .map_err(of_io)?;
         let request = self.request(attempt, feed.as_ref().map(input::Fifo::path));
         let limits = request.limits;
+        let is_open = Notify::new();
         let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
-            error = input::feed(feed) => Err(Error::Input(error)),
+            error = input::feed(feed, &is_open) => Err(Error::Input(error)),
             error = self.watch(work.join("out"), limits.output_bytes) => Err(error),
-            done = converse(lease.process(), &request) => done,
+            done = converse(lease.process(), &request, &is_open) => done,
         };
         finish(lease, ended, &work, limits.output_bytes).await
     }
@@ -139,7 +158,11 @@ impl Wasm {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             let root = out.clone();
-            match self.tasks.spawn_blocking(move || tree::measure(&root, limit)).await {
+            match self
+                .tasks
+                .spawn_blocking(move || tree::measure(&root, limit))
+                .await
+            {
                 Ok(Ok(Err(fault @ Fault::OutputTooLarge { .. }))) => return Error::User(fault),
                 Ok(Ok(_)) | Err(_) => {}
                 Ok(Err(error)) => return of_io(error),
@@ -163,8 +186,12 @@ impl Sandbox for Wasm {
 }
 
 /// One attempt over the control pipes. The two timeouts are the compiler's and
-/// the guest's.
-async fn converse(process: &mut Process, request: &Request) -> Result<Done, Error> {
+/// the guest's. Tells `is_open` once the process has opened its input.
+async fn converse(
+    process: &mut Process,
+    request: &Request,
+    is_open: &Notify,
+) -> Result<Done, Error> {
     let wall = Duration::from_millis(request.limits.wall_ms);
     let ready = async {
         process.send(request).await?;
@@ -172,7 +199,7 @@ async fn converse(process: &mut Process, request: &Request) -> Result<Done, Erro
     };
     let first = tokio::time::timeout(COMPILE_TIMEOUT, ready).await;
     match first {
-        Ok(Ok(Reply::Started)) => {}
+        Ok(Ok(Reply::Started)) => is_open.notify_one(),
         Ok(Ok(Reply::Done(done))) => return Ok(done),
         Ok(Err(error)) => return Err(process.obituary(&error, true).await),
         Err(_) => {
@@ -202,9 +229,10 @@ async fn finish(
         Err(error) => {
             let is_file_limit = lease.end().await.hit_file_limit();
             return Err(match error {
-                Error::ProcessDied(_) if is_file_limit => {
-                    Fault::OutputTooLarge { limit: output_limit }.into()
+                Error::ProcessDied(_) if is_file_limit => Fault::OutputTooLarge {
+                    limit: output_limit,
                 }
+                .into(),
                 error => error,
             });
         }

@@ -1,4 +1,9 @@
 //! Fast tests: a fake Kubo over real HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod api_fake;
 mod api_paths;
@@ -13,3 +18,4 @@ mod sandbox_process;
 mod sandbox_room;
 mod sandbox_runs;
 mod sandbox_wordcount;
+mod tidy;

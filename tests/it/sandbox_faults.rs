@@ -13,8 +13,13 @@ async fn a_trap_is_the_users_fault_and_says_which() {
     let room = Room::new();
     let wat = "(module (func (export \"div\") (param i32 i32) (result i32)
         (i32.div_s (local.get 0) (local.get 1))))";
-    let fault = room.fault(room.scalar(wat, "div", &[json!(1), json!(0)])).await;
-    assert_eq!(fault.to_string(), "the function trapped: wasm trap: integer divide by zero");
+    let fault = room
+        .fault(room.scalar(wat, "div", &[json!(1), json!(0)]))
+        .await;
+    assert_eq!(
+        fault.to_string(),
+        "the function trapped: wasm trap: integer divide by zero"
+    );
     assert_eq!(Error::from(fault).class(), Class::User);
     room.close().await;
 }
@@ -23,11 +28,17 @@ async fn a_trap_is_the_users_fault_and_says_which() {
 async fn an_exit_code_is_a_fault_unless_it_is_zero() {
     let room = Room::new();
     for code in [0, 7] {
-        let wat = command(&["proc_exit"], &format!("(call $proc_exit (i32.const {code}))"));
+        let wat = command(
+            &["proc_exit"],
+            &format!("(call $proc_exit (i32.const {code}))"),
+        );
         let result = room.run(room.attempt(Abi::Wasi, &wat)).await;
         match code {
             0 => assert_eq!(result.unwrap().exit, 0),
-            _ => assert!(matches!(result, Err(Error::User(Fault::Exit(7)))), "{result:?}"),
+            _ => assert!(
+                matches!(result, Err(Error::User(Fault::Exit(7)))),
+                "{result:?}"
+            ),
         }
     }
     room.close().await;
@@ -42,14 +53,23 @@ async fn a_failed_attempt_leaves_its_log() {
     let work = attempt.work.clone();
     assert!(matches!(room.fault(attempt).await, Fault::Trap(_)));
     let log = std::fs::read_to_string(work.join("stderr")).unwrap();
-    assert!(log.starts_with("hello, world\ntimerose: the function trapped: "), "{log}");
+    assert!(
+        log.starts_with("hello, world\ntimerose: the function trapped: "),
+        "{log}"
+    );
 
     let wat = command(&["fd_write"], &format!("{say} {}", for_ever("")));
     let mut attempt = room.attempt(Abi::Wasi, &wat);
     attempt.limits.wall_ms = 100;
     let work = attempt.work.clone();
-    assert!(matches!(room.run(attempt).await, Err(Error::Deadline { .. })));
-    assert_eq!(std::fs::read_to_string(work.join("stderr")).unwrap(), "hello, world\n");
+    assert!(matches!(
+        room.run(attempt).await,
+        Err(Error::Deadline { .. })
+    ));
+    assert_eq!(
+        std::fs::read_to_string(work.join("stderr")).unwrap(),
+        "hello, world\n"
+    );
     room.close().await;
 }
 
@@ -58,7 +78,10 @@ async fn a_missing_export_is_named_with_those_there_are() {
     let room = Room::new();
     let wat = "(module (func (export \"fib\")) (memory (export \"m\") 1))";
     let fault = room.fault(room.scalar(wat, "fob", &[])).await;
-    assert_eq!(fault.to_string(), "the module exports no `fob`; it has: fib");
+    assert_eq!(
+        fault.to_string(),
+        "the module exports no `fob`; it has: fib"
+    );
     let fault = room.fault(room.attempt(Abi::Wasi, wat)).await;
     assert!(matches!(fault, Fault::MissingExport { name, .. } if name == "_start"));
     room.close().await;
@@ -70,7 +93,10 @@ async fn an_import_that_is_not_offered_is_named() {
     let wat = "(module (import \"env\" \"system\" (func)) (func (export \"_start\")))";
     let expected = "the module imports env.system, which no sandbox offers";
     for abi in [Abi::Wasi, Abi::Scalar] {
-        assert_eq!(room.fault(room.attempt(abi, wat)).await.to_string(), expected);
+        assert_eq!(
+            room.fault(room.attempt(abi, wat)).await.to_string(),
+            expected
+        );
     }
     let wasi = command(&["proc_exit"], "");
     let fault = room.fault(room.scalar(&wasi, "_start", &[])).await;
@@ -96,13 +122,22 @@ async fn a_memory_bomb_ends_at_its_limit() {
     let mut attempt = room.attempt(Abi::Wasi, &grow);
     attempt.limits.memory_bytes = limit;
     let fault = room.fault(attempt).await;
-    assert!(matches!(fault, Fault::MemoryLimit { limit: at, .. } if at == limit), "{fault:?}");
+    assert!(
+        matches!(fault, Fault::MemoryLimit { limit: at, .. } if at == limit),
+        "{fault:?}"
+    );
 
     let declared = "(module (memory 1000) (func (export \"_start\")))";
     let mut attempt = room.attempt(Abi::Wasi, declared);
     attempt.limits.memory_bytes = limit;
     let fault = room.fault(attempt).await;
-    assert_eq!(fault, Fault::MemoryLimit { wanted: 65_536_000, limit });
+    assert_eq!(
+        fault,
+        Fault::MemoryLimit {
+            wanted: 65_536_000,
+            limit
+        }
+    );
     room.close().await;
 }
 
@@ -112,11 +147,17 @@ async fn a_table_bomb_ends_at_its_limit() {
     let wat = "(module (table $t 1 funcref) (func (export \"_start\")
         (loop $again (drop (table.grow $t (ref.null func) (i32.const 100))) (br $again))))";
     let fault = room.fault(room.attempt(Abi::Wasi, wat)).await;
-    assert!(matches!(fault, Fault::TableLimit { limit: 10_000, .. }), "{fault:?}");
+    assert!(
+        matches!(fault, Fault::TableLimit { limit: 10_000, .. }),
+        "{fault:?}"
+    );
     let many = "(module (table 1 funcref) (table 1 funcref) (table 1 funcref)
         (table 1 funcref) (table 1 funcref) (func (export \"_start\")))";
     let fault = room.fault(room.attempt(Abi::Wasi, many)).await;
-    assert!(matches!(fault, Fault::TableLimit { limit: 4, .. }), "{fault:?}");
+    assert!(
+        matches!(fault, Fault::TableLimit { limit: 4, .. }),
+        "{fault:?}"
+    );
     room.close().await;
 }
 
@@ -124,7 +165,10 @@ async fn a_table_bomb_ends_at_its_limit() {
 async fn recursion_without_end_overflows_the_stack() {
     let room = Room::new();
     let wat = "(module (func $f (export \"_start\") (call $f) (call $f)))";
-    assert_eq!(room.fault(room.attempt(Abi::Wasi, wat)).await, Fault::StackOverflow);
+    assert_eq!(
+        room.fault(room.attempt(Abi::Wasi, wat)).await,
+        Fault::StackOverflow
+    );
     room.close().await;
 }
 
@@ -143,14 +187,20 @@ async fn a_start_function_is_bound_by_the_same_limits() {
     let wat = "(module (func $s (loop $again (br $again))) (start $s) (func (export \"_start\")))";
     let mut attempt = room.attempt(Abi::Wasi, wat);
     attempt.limits.wall_ms = 100;
-    assert!(matches!(room.run(attempt).await, Err(Error::Deadline { .. })));
+    assert!(matches!(
+        room.run(attempt).await,
+        Err(Error::Deadline { .. })
+    ));
     room.close().await;
 }
 
 #[tokio::test]
 async fn a_program_that_cannot_start_is_the_nodes_fault() {
     let room = Room::with(|config| config.program = "/nonexistent/timerose".into());
-    let error = room.run(room.attempt(Abi::Wasi, "(module)")).await.unwrap_err();
+    let error = room
+        .run(room.attempt(Abi::Wasi, "(module)"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Spawn { .. }), "{error:?}");
     assert_eq!(error.class(), Class::Node);
     room.close().await;

@@ -17,7 +17,8 @@ const MIB: u64 = 1 << 20;
 #[tokio::test]
 async fn an_endless_loop_ends_at_its_deadline() {
     let room = Room::new();
-    room.must_reach_its_deadline(room.attempt(Abi::Wasi, &command(&[], &for_ever("")))).await;
+    room.must_reach_its_deadline(room.attempt(Abi::Wasi, &command(&[], &for_ever(""))))
+        .await;
     room.close().await;
 }
 
@@ -35,9 +36,18 @@ fn sleeper() -> String {
 async fn an_endless_host_call_ends_at_its_deadline() {
     let room = Room::new();
     let random = for_ever("(drop (call $random_get (i32.const 1024) (i32.const 100000)))");
-    let log = for_ever(&write("(i32.const 2)", "(i32.const 0)", "(i32.const 131072)"));
-    for wat in [sleeper(), command(&["random_get"], &random), command(&["fd_write"], &log)] {
-        room.must_reach_its_deadline(room.attempt(Abi::Wasi, &wat)).await;
+    let log = for_ever(&write(
+        "(i32.const 2)",
+        "(i32.const 0)",
+        "(i32.const 131072)",
+    ));
+    for wat in [
+        sleeper(),
+        command(&["random_get"], &random),
+        command(&["fd_write"], &log),
+    ] {
+        room.must_reach_its_deadline(room.attempt(Abi::Wasi, &wat))
+            .await;
     }
     room.close().await;
 }
@@ -45,7 +55,10 @@ async fn an_endless_host_call_ends_at_its_deadline() {
 /// Reads standard input once.
 fn reader() -> String {
     let read = "(drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))";
-    command(&["fd_read"], &format!("(i32.store (i32.const 4) (i32.const 16)) {read}"))
+    command(
+        &["fd_read"],
+        &format!("(i32.store (i32.const 4) (i32.const 16)) {read}"),
+    )
 }
 
 #[tokio::test]
@@ -90,11 +103,18 @@ async fn a_cancelled_attempt_ends_at_once() {
 #[tokio::test]
 async fn a_flood_of_output_ends_at_its_limit() {
     let room = Room::new();
-    let flood = for_ever(&write("(i32.const 1)", "(i32.const 0)", "(i32.const 131072)"));
+    let flood = for_ever(&write(
+        "(i32.const 1)",
+        "(i32.const 0)",
+        "(i32.const 131072)",
+    ));
     let mut attempt = room.attempt(Abi::Wasi, &command(&["fd_write"], &flood));
     attempt.limits.output_bytes = 3 * MIB;
     let stdout = attempt.work.join("stdout");
-    assert_eq!(room.fault(attempt).await, Fault::OutputTooLarge { limit: 3 * MIB });
+    assert_eq!(
+        room.fault(attempt).await,
+        Fault::OutputTooLarge { limit: 3 * MIB }
+    );
     assert!(std::fs::metadata(stdout).unwrap().len() <= 3 * MIB);
     room.close().await;
 }
@@ -110,7 +130,10 @@ async fn a_flood_of_logs_is_cut_with_a_mark_and_no_failure() {
     let mut attempt = room.attempt(Abi::Wasi, &command(&["fd_write"], &body));
     attempt.limits.log_bytes = 1000;
     let log = std::fs::read_to_string(room.run(attempt).await.unwrap().logs).unwrap();
-    assert!(log.len() <= 1000 && log.ends_with("[log cut at 1000 bytes]\n"), "{log}");
+    assert!(
+        log.len() <= 1000 && log.ends_with("[log cut at 1000 bytes]\n"),
+        "{log}"
+    );
     room.close().await;
 }
 
@@ -139,7 +162,10 @@ async fn a_flood_of_files_ends_at_its_limit() {
         room.warm_up(&attempt).await;
         attempt.limits.output_bytes = 4 * MIB;
         let start = Instant::now();
-        assert_eq!(room.fault(attempt).await, Fault::OutputTooLarge { limit: 4 * MIB });
+        assert_eq!(
+            room.fault(attempt).await,
+            Fault::OutputTooLarge { limit: 4 * MIB }
+        );
         assert!(start.elapsed() < GRACE, "ended after {:?}", start.elapsed());
     }
     room.close().await;

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use futures_util::StreamExt;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::json;
 use timerose::{
     model::{Abi, Class},
@@ -20,7 +21,11 @@ use crate::sandbox_room::{Room, command, for_ever, text};
 const ONE: &str = "(module (func (export \"one\") (result i32) (i32.const 1)))";
 
 fn children(room: &Room) -> Vec<i32> {
-    room.wasm.idle_processes().into_iter().map(u32::cast_signed).collect()
+    room.wasm
+        .idle_processes()
+        .into_iter()
+        .map(u32::cast_signed)
+        .collect()
 }
 
 fn exists(id: i32) -> bool {
@@ -31,7 +36,10 @@ fn exists(id: i32) -> bool {
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "not within 10 s: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -104,10 +112,12 @@ async fn a_process_killed_from_outside_is_the_nodes_fault_and_is_replaced() {
 async fn a_process_that_died_while_idle_is_not_noticed_by_the_next_attempt() {
     let room = Room::new();
     room.run(one(&room, "a")).await.unwrap();
-    let victim = children(&room)[0];
-    kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
-    until("the process is a zombie or gone", || {
-        std::fs::read_to_string(format!("/proc/{victim}/stat")).map_or(true, |s| s.contains(") Z"))
+    let pid = Pid::from_raw(children(&room)[0]).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    // Its leader is a zombie before its last thread has gone.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    until("the process has ended", || {
+        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     })
     .await;
     assert_eq!(text(&room.run(one(&room, "a")).await.unwrap()), "1");
@@ -130,7 +140,11 @@ async fn nothing_is_left_of_a_dropped_attempt_or_a_dropped_sandbox() {
     let busy = children(&room)[0];
     let endless = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
     let run = room.wasm.run(endless, CancellationToken::new());
-    assert!(tokio::time::timeout(Duration::from_millis(300), run).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), run)
+            .await
+            .is_err()
+    );
     until("the attempt's process ends", || !exists(busy)).await;
     room.run(one(&room, "owner")).await.unwrap();
     let idle = children(&room)[0];
@@ -138,16 +152,54 @@ async fn nothing_is_left_of_a_dropped_attempt_or_a_dropped_sandbox() {
     until("the idle process ends", || !exists(idle)).await;
 }
 
+/// Reads standard input to its end, 64 KiB at a time, and forgets it.
+fn drain() -> String {
+    command(
+        &["fd_read"],
+        "(loop $more
+           (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+           (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (br_if $more (i32.load (i32.const 8))))",
+    )
+}
+
 /// Anonymous memory of this process and its sandboxes, bytes.
 fn anonymous(room: &Room) -> u64 {
-    let ids = children(room).into_iter().chain([std::process::id().cast_signed()]);
+    let mut ids = children(room);
+    ids.push(std::process::id().cast_signed());
+    anonymous_of(&ids)
+}
+
+fn anonymous_of(ids: &[i32]) -> u64 {
     let of = |id| {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
         kib.unwrap_or(0_u64) * 1024
     };
-    ids.map(of).sum()
+    ids.iter().map(of).sum()
+}
+
+#[tokio::test]
+async fn a_large_input_passes_through_in_little_memory() {
+    let room = Room::new();
+    let chunk = bytes::Bytes::from(vec![b'x'; 1 << 16]);
+    let wat = drain();
+    room.run(room.attempt(Abi::Wasi, &wat)).await.unwrap();
+    let process = children(&room)[0];
+    let before = anonymous_of(&[process]);
+    let mut attempt = room.attempt(Abi::Wasi, &wat);
+    let mut peak = 0;
+    let input = (0..4096).map(move |_| {
+        peak = peak.max(anonymous_of(&[process]));
+        assert!(peak < before + (8 << 20), "{peak} bytes");
+        Ok(chunk.clone())
+    });
+    attempt.stdin = Some(futures_util::stream::iter(input).boxed());
+    room.run(attempt).await.unwrap();
+    room.close().await;
 }
 
 #[tokio::test]
@@ -165,7 +217,10 @@ async fn memory_comes_back_after_a_guest_that_took_much() {
     attempt.owner = "a".into();
     let usage = room.run(attempt).await.unwrap().usage;
     assert_eq!(usage.memory_peak_bytes, 3001 * 65536);
-    until("memory comes back", || anonymous(&room) < before + (16 << 20)).await;
+    until("memory comes back", || {
+        anonymous(&room) < before + (16 << 20)
+    })
+    .await;
     room.close().await;
 }
 
@@ -186,7 +241,11 @@ async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     room.run(one(&room, "a")).await.unwrap();
     let id = children(&room)[0];
     let environment = std::fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
-    assert!(environment.split('\0').all(|pair| pair.is_empty() || pair.starts_with("MALLOC_")));
+    assert!(
+        environment
+            .split('\0')
+            .all(|pair| pair.is_empty() || pair.starts_with("MALLOC_"))
+    );
     // Whoever started the tests may have left files open over exec.
     let survives_exec = |fd: &str| {
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
@@ -197,7 +256,9 @@ async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     };
     let handed_down = files("self", survives_exec);
     let is_own = |file: &String| {
-        ["anon_inode:", "pipe:", "socket:"].iter().any(|kind| file.starts_with(kind))
+        ["anon_inode:", "pipe:", "socket:"]
+            .iter()
+            .any(|kind| file.starts_with(kind))
     };
     let foreign: Vec<_> = files(&id.to_string(), |_| true)
         .into_iter()
@@ -226,12 +287,23 @@ async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
         .spawn()
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).await.unwrap();
+    pipe.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes())
+        .await
+        .unwrap();
     pipe.write_all(&body).await.unwrap();
     let mut reply = [0; 4 + "\"started\"".len()];
-    child.stdout.as_mut().unwrap().read_exact(&mut reply).await.unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut reply)
+        .await
+        .unwrap();
     assert_eq!(&reply[4..], b"\"started\"");
     drop(pipe);
-    tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), child.wait())
+        .await
+        .unwrap()
+        .unwrap();
     room.close().await;
 }

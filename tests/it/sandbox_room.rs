@@ -44,7 +44,12 @@ impl Room {
         };
         change(&mut config);
         let wasm = Wasm::new(config, &tasks).unwrap();
-        Self { wasm, dir, tasks, attempts: AtomicU32::new(0) }
+        Self {
+            wasm,
+            dir,
+            tasks,
+            attempts: AtomicU32::new(0),
+        }
     }
 
     /// An attempt at a module given as WAT.
@@ -69,7 +74,10 @@ impl Room {
             stdin: None,
             input_dir: None,
             work,
-            limits: Limits { wall_ms: 5_000, ..Limits::default() },
+            limits: Limits {
+                wall_ms: 5_000,
+                ..Limits::default()
+            },
             fuel: None,
             pure: false,
         }
@@ -103,7 +111,10 @@ impl Room {
         let error = self.run(attempt).await.unwrap_err();
         let took = start.elapsed();
         assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
-        assert!(took < Duration::from_millis(300) + GRACE, "ended after {took:?}");
+        assert!(
+            took < Duration::from_millis(300) + GRACE,
+            "ended after {took:?}"
+        );
     }
 
     /// Compiles the module of `attempt`, so that only its run is timed. It is

@@ -45,7 +45,10 @@ async fn wordcount_counts_a_directory() {
     let input = tempfile::tempdir().unwrap();
     let deep = input.path().join("a/b/c");
     std::fs::create_dir_all(&deep).unwrap();
-    for (path, words) in [(input.path().join("one"), "one"), (deep.join("two"), "two two")] {
+    for (path, words) in [
+        (input.path().join("one"), "one"),
+        (deep.join("two"), "two two"),
+    ] {
         std::fs::write(path, words).unwrap();
     }
     let mut attempt = room.attempt_bytes(Abi::Wasi, &module);
@@ -62,11 +65,17 @@ async fn wordcount_is_what_its_source_gives() {
     let room = Room::new();
     let target = tempfile::tempdir().unwrap();
     let built = target.path().join("wordcount.wasm");
-    let build = Command::new(example().join("build")).arg(&built).output().unwrap();
+    let build = Command::new(example().join("build"))
+        .arg(&built)
+        .output()
+        .unwrap();
     if !build.status.success() {
         println!("skipped: no clang with wasi-libc here");
         return room.close().await;
     }
-    assert_eq!(counts_of_stdin(&room, &std::fs::read(built).unwrap()).await, COUNTS);
+    assert_eq!(
+        counts_of_stdin(&room, &std::fs::read(built).unwrap()).await,
+        COUNTS
+    );
     room.close().await;
 }

@@ -6,7 +6,10 @@ use crate::sandbox::Fault;
 const KINDS: [(&[u8], &str); 9] = [
     (b"\x7fELF", "it is an ELF program; compile for wasm32-wasi"),
     (b"MZ", "it is a Windows program; compile for wasm32-wasi"),
-    (b"\xcf\xfa\xed\xfe", "it is a macOS program; compile for wasm32-wasi"),
+    (
+        b"\xcf\xfa\xed\xfe",
+        "it is a macOS program; compile for wasm32-wasi",
+    ),
     (b"PK\x03\x04", "it is a zip archive"),
     (b"\x1f\x8b", "it is a gzip archive"),
     (b"\x28\xb5\x2f\xfd", "it is a zstd archive"),

@@ -4,7 +4,9 @@ use super::*;
 
 fn refusal(wat: &str, abi: Abi, entry: Option<&str>) -> String {
     let bytes = wat::parse_str(wat).unwrap();
-    check(&bytes, abi, entry, &Limits::default()).unwrap_err().to_string()
+    check(&bytes, abi, entry, &Limits::default())
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -19,7 +21,9 @@ fn what_is_no_module_is_called_what_it_is() {
         (b"\xff\xfe\x01", "unknown"),
     ];
     for (bytes, expected) in cases {
-        let message = check(bytes, Abi::Wasi, None, &Limits::default()).unwrap_err().to_string();
+        let message = check(bytes, Abi::Wasi, None, &Limits::default())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains(expected), "{message}");
     }
 }
@@ -35,8 +39,15 @@ fn a_cut_module_is_refused_where_it_ends() {
 
 #[test]
 fn a_foreign_import_is_named() {
-    let message = refusal("(module (import \"env\" \"system\" (func)))", Abi::Wasi, None);
-    assert_eq!(message, "the module imports env.system, which no sandbox offers");
+    let message = refusal(
+        "(module (import \"env\" \"system\" (func)))",
+        Abi::Wasi,
+        None,
+    );
+    assert_eq!(
+        message,
+        "the module imports env.system, which no sandbox offers"
+    );
     let wasi = "(module (import \"wasi_snapshot_preview1\" \"sched_yield\" (func (result i32))))";
     assert!(refusal(wasi, Abi::Scalar, None).contains("sched_yield"));
     let memory = "(module (import \"env\" \"memory\" (memory 1)))";
@@ -78,7 +89,9 @@ fn memories_that_no_engine_here_has_are_refused() {
 #[test]
 fn sizes_and_counts_are_capped() {
     let large = vec![0; 32 * 1024 * 1024 + 1];
-    let message = check(&large, Abi::Wasi, None, &Limits::default()).unwrap_err().to_string();
+    let message = check(&large, Abi::Wasi, None, &Limits::default())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("33554433 bytes"), "{message}");
     let tables = "(module (table 1 funcref) (table 1 funcref) (table 1 funcref)
         (table 1 funcref) (table 1 funcref))";

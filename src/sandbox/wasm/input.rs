@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender};
+use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::Notify};
 
 use crate::sandbox::Input;
 
@@ -36,7 +36,11 @@ impl Fifo {
         let file = File::options().read(true).write(true).open(&path)?;
         #[cfg(target_os = "linux")]
         let _smaller_is_fine = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
-        Ok(Self { path, sender: Sender::from_file(file)?, stream })
+        Ok(Self {
+            path,
+            sender: Sender::from_file(file)?,
+            stream,
+        })
     }
 
     /// Where the guest's process finds it.
@@ -44,25 +48,28 @@ impl Fifo {
         &self.path
     }
 
-    async fn pump(mut self) -> io::Result<()> {
+    async fn pump(mut self, is_open: &Notify) -> io::Result<()> {
         while let Some(chunk) = self.stream.next().await {
             self.sender.write_all(&chunk?).await?;
         }
+        is_open.notified().await;
         Ok(())
     }
 }
 
-/// Feeds until something fails, and says what; otherwise waits for ever.
-pub(super) async fn feed(fifo: Option<Fifo>) -> io::Error {
-    match endless(fifo).await {
+/// Feeds until something fails, and says what; otherwise waits for ever. The
+/// FIFO stays open until `is_open` tells that the guest's process has it too:
+/// what is in a pipe that nobody holds is lost, and its end is never seen.
+pub(super) async fn feed(fifo: Option<Fifo>, is_open: &Notify) -> io::Error {
+    match endless(fifo, is_open).await {
         Err(error) => error,
         Ok(never) => match never {},
     }
 }
 
-async fn endless(fifo: Option<Fifo>) -> io::Result<Infallible> {
+async fn endless(fifo: Option<Fifo>, is_open: &Notify) -> io::Result<Infallible> {
     if let Some(fifo) = fifo {
-        fifo.pump().await?;
+        fifo.pump(is_open).await?;
     }
     std::future::pending().await
 }
@@ -75,6 +82,13 @@ fn make(path: &Path) -> io::Result<()> {
 
 #[cfg(target_vendor = "apple")]
 fn make(path: &Path) -> io::Result<()> {
-    let status = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(path).status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other("mkfifo failed")) }
+    let status = std::process::Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(path)
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other("mkfifo failed"))
+    }
 }

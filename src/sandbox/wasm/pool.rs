@@ -50,7 +50,12 @@ impl Pool {
     pub(super) fn new(program: PathBuf, max: usize, idle_timeout: Duration, tasks: &Tasks) -> Self {
         let max = max.max(1);
         let slots = Arc::new(Semaphore::new(max));
-        let shared = Arc::new(Shared { program, slots, max, state: Mutex::default() });
+        let shared = Arc::new(Shared {
+            program,
+            slots,
+            max,
+            state: Mutex::default(),
+        });
         tasks.spawn("sandbox.reap", reap(Arc::downgrade(&shared), idle_timeout));
         Self { shared }
     }
@@ -60,18 +65,31 @@ impl Pool {
         let slot = Arc::clone(&self.shared.slots).acquire_owned().await;
         let slot = slot.map_err(|_| Error::Cancelled)?;
         let (warm, surplus) = self.shared.claim(owner);
-        let seat = Seat { shared: Arc::clone(&self.shared), owner: owner.to_owned(), _slot: slot };
+        let seat = Seat {
+            shared: Arc::clone(&self.shared),
+            owner: owner.to_owned(),
+            _slot: slot,
+        };
         for mut process in surplus {
             process.end().await;
         }
         let is_new = warm.is_none();
         let process = warm.map_or_else(|| Process::start(&self.shared.program), Ok)?;
-        Ok(Lease { process, is_new, seat })
+        Ok(Lease {
+            process,
+            is_new,
+            seat,
+        })
     }
 
     /// Ids of the idle processes.
     pub(super) fn idle(&self) -> Vec<u32> {
-        self.shared.state().idle.iter().filter_map(|one| one.process.id()).collect()
+        self.shared
+            .state()
+            .idle
+            .iter()
+            .filter_map(|one| one.process.id())
+            .collect()
     }
 
     /// Ends all idle processes.
@@ -140,7 +158,11 @@ impl Lease {
     pub(super) fn give_back(self) {
         let Self { process, seat, .. } = self;
         let owner = seat.owner.clone();
-        seat.shared.state().idle.push(Idle { owner, process, since: Instant::now() });
+        seat.shared.state().idle.push(Idle {
+            owner,
+            process,
+            since: Instant::now(),
+        });
     }
 
     /// Kills the process, waits until it is gone, and frees its place.
@@ -160,10 +182,15 @@ async fn reap(shared: Weak<Shared>, idle_timeout: Duration) {
     let interval = (idle_timeout / 4).max(Duration::from_millis(10));
     loop {
         tokio::time::sleep(interval).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         let expired: Vec<_> = {
             let mut state = shared.state();
-            state.idle.extract_if(.., |one| one.since.elapsed() >= idle_timeout).collect()
+            state
+                .idle
+                .extract_if(.., |one| one.since.elapsed() >= idle_timeout)
+                .collect()
         };
         for mut one in expired {
             one.process.end().await;

@@ -47,8 +47,10 @@ pub(super) struct Process {
 impl Process {
     /// Starts `program`.
     pub(super) fn start(program: &Path) -> Result<Self, Error> {
-        spawn(program)
-            .map_err(|source| Error::Spawn { program: program.display().to_string(), source })
+        spawn(program).map_err(|source| Error::Spawn {
+            program: program.display().to_string(),
+            source,
+        })
     }
 
     pub(super) async fn send(&mut self, request: &Request) -> io::Result<()> {
@@ -122,7 +124,13 @@ fn spawn(program: &Path) -> io::Result<Process> {
     let requests = child.stdin.take().ok_or_else(unpiped)?;
     let replies = BufReader::new(child.stdout.take().ok_or_else(unpiped)?);
     let stderr = child.stderr.take();
-    Ok(Process { child, requests, replies, stderr, ended: None })
+    Ok(Process {
+        child,
+        requests,
+        replies,
+        stderr,
+        ended: None,
+    })
 }
 
 fn signal(status: ExitStatus) -> Option<i32> {

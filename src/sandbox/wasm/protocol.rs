@@ -124,7 +124,9 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Request> {
 
 fn framed(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(value)?;
-    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_FRAME_BYTES);
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= MAX_FRAME_BYTES);
     let length = length.ok_or_else(|| invalid("arguments too large"))?;
     let mut frame = length.to_le_bytes().to_vec();
     frame.extend_from_slice(&body);
@@ -133,7 +135,11 @@ fn framed(value: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn body_length(length: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(length) as usize;
-    if length > MAX_FRAME_BYTES { Err(invalid("frame too long")) } else { Ok(length) }
+    if length > MAX_FRAME_BYTES {
+        Err(invalid("frame too long"))
+    } else {
+        Ok(length)
+    }
 }
 
 fn decoded<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {

@@ -29,10 +29,16 @@ pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>
     let mut size = Size::default();
     let mut pending = vec![root.to_owned()];
     while let Some(directory) = pending.pop() {
-        let Some(entries) = present(fs::read_dir(&directory))? else { continue };
+        let Some(entries) = present(fs::read_dir(&directory))? else {
+            continue;
+        };
         for entry in entries {
-            let Some(entry) = present(entry)? else { continue };
-            let Some(metadata) = present(entry.metadata())? else { continue };
+            let Some(entry) = present(entry)? else {
+                continue;
+            };
+            let Some(metadata) = present(entry.metadata())? else {
+                continue;
+            };
             size.entries += 1;
             if metadata.is_dir() {
                 pending.push(entry.path());
@@ -40,7 +46,11 @@ pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>
                 size.bytes = size.bytes.saturating_add(metadata.len());
             } else {
                 let path = entry.path();
-                let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                let path = path
+                    .strip_prefix(root)
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
                 return Ok(Err(Fault::BadOutput { path }));
             }
             if size.bytes > limit || size.entries > MAX_ENTRIES {
@@ -75,9 +85,18 @@ mod tests {
     #[test]
     fn a_hole_counts_as_bytes() {
         let root = tempfile::tempdir().unwrap();
-        fs::File::create(root.path().join("f")).unwrap().set_len(11).unwrap();
+        fs::File::create(root.path().join("f"))
+            .unwrap()
+            .set_len(11)
+            .unwrap();
         let fault = measure(root.path(), 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::OutputTooLarge { limit: 10 });
-        assert_eq!(measure(root.path(), 11).unwrap().unwrap(), Size { bytes: 11, entries: 1 });
+        assert_eq!(
+            measure(root.path(), 11).unwrap().unwrap(),
+            Size {
+                bytes: 11,
+                entries: 1
+            }
+        );
     }
 }

@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use tokio::runtime::{Builder, Runtime};
 
 use super::protocol::{self, Done, Failure, Reply, Request, Success};
+use crate::task::Tasks;
 
 mod engine;
 mod guest;
@@ -28,6 +29,8 @@ use logs::Logs;
 
 /// What a process may hold beyond a fresh one and its compiled modules.
 const SLACK_BYTES: u64 = 8 << 20;
+/// The thread that reads requests; no guest runs on it.
+const CONTROL_STACK_BYTES: usize = 512 << 10;
 /// Data that compiling may take, all in all.
 const COMPILE_DATA_BYTES: u64 = 2 << 30;
 
@@ -37,32 +40,43 @@ const COMPILE_DATA_BYTES: u64 = 2 << 30;
 /// When the process cannot be set up or a reply cannot be written.
 pub fn serve() -> io::Result<()> {
     lower(Resource::Core, 0)?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let requests = listen()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .thread_stack_size(CONTROL_STACK_BYTES)
+        .build()?;
+    let served = attempts(&runtime);
+    runtime.shutdown_background();
+    served
+}
+
+fn attempts(runtime: &Runtime) -> io::Result<()> {
+    let requests = listen(runtime);
     let mut modules = None;
     let fresh_bytes = anonymous_bytes();
     while let Ok(request) = requests.recv() {
-        let modules = match &mut modules {
-            Some(modules) => modules,
-            none => none.insert(Modules::new(&request.cache_dir)?),
+        let outcome = match &mut modules {
+            Some(modules) => attempt(runtime, modules, &request),
+            none => Modules::new(&request.cache_dir)
+                .map_err(Failure::from)
+                .and_then(|fresh| attempt(runtime, none.insert(fresh), &request)),
         };
-        let outcome = attempt(&runtime, modules, &request);
-        let allowed_bytes = fresh_bytes + modules.code_bytes() + SLACK_BYTES;
-        let is_swollen = anonymous_bytes() > allowed_bytes;
-        reply(&Reply::Done(Done { outcome, is_swollen }))?;
+        let code_bytes = modules.as_ref().map_or(0, Modules::code_bytes);
+        let is_swollen = anonymous_bytes() > fresh_bytes + code_bytes + SLACK_BYTES;
+        reply(&Reply::Done(Done {
+            outcome,
+            is_swollen,
+        }))?;
     }
     Ok(())
 }
 
 /// Reads requests on a thread of its own, so that the end of the pipe ends the
 /// process also while a guest loops.
-fn listen() -> io::Result<Receiver<Request>> {
+fn listen(runtime: &Runtime) -> Receiver<Request> {
     let (sender, receiver) = sync_channel(1);
-    std::thread::Builder::new()
-        .name("control".to_owned())
-        .stack_size(256 << 10)
-        .spawn(move || forward(&sender))?;
-    Ok(receiver)
+    let _context = runtime.enter();
+    let _runs_until_the_end = Tasks::new().spawn_blocking(move || forward(&sender));
+    receiver
 }
 
 fn forward(requests: &SyncSender<Request>) {
@@ -93,7 +107,10 @@ fn attempt(
         let loaded = modules.load(request);
         raise(Resource::Data)?;
         let (module, compile) = loaded?;
-        lower(Resource::Fsize, request.limits.output_bytes.max(request.limits.log_bytes))?;
+        lower(
+            Resource::Fsize,
+            request.limits.output_bytes.max(request.limits.log_bytes),
+        )?;
         let usage = guest::run(request, &module, &stdout, &logs).await;
         raise(Resource::Fsize)?;
         let mut usage = usage?;
@@ -102,12 +119,15 @@ fn attempt(
         let out = request.work.join("out");
         let out_bytes = request.limits.output_bytes.saturating_sub(stdout.finish()?);
         let size = super::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
-            crate::sandbox::Fault::OutputTooLarge { .. } => {
-                crate::sandbox::Fault::OutputTooLarge { limit: request.limits.output_bytes }
-            }
+            crate::sandbox::Fault::OutputTooLarge { .. } => crate::sandbox::Fault::OutputTooLarge {
+                limit: request.limits.output_bytes,
+            },
             other => other,
         })?;
-        Ok(Success { has_out: size.entries > 0, usage })
+        Ok(Success {
+            has_out: size.entries > 0,
+            usage,
+        })
     });
     if let Err(Failure::Fault(fault)) = &result {
         logs.explain(fault);
@@ -119,18 +139,33 @@ fn attempt(
 fn lower(resource: Resource, bytes: u64) -> io::Result<()> {
     let maximum = getrlimit(resource).maximum;
     let current = maximum.map_or(bytes, |maximum| maximum.min(bytes));
-    Ok(setrlimit(resource, Rlimit { current: Some(current), maximum })?)
+    Ok(setrlimit(
+        resource,
+        Rlimit {
+            current: Some(current),
+            maximum,
+        },
+    )?)
 }
 
 fn raise(resource: Resource) -> io::Result<()> {
     let maximum = getrlimit(resource).maximum;
-    Ok(setrlimit(resource, Rlimit { current: maximum, maximum })?)
+    Ok(setrlimit(
+        resource,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?)
 }
 
 /// Resident memory that no file backs; 0 where the kernel does not tell.
 fn anonymous_bytes() -> u64 {
     let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
-    let mut pages = statm.split_ascii_whitespace().skip(1).map_while(|word| word.parse().ok());
+    let mut pages = statm
+        .split_ascii_whitespace()
+        .skip(1)
+        .map_while(|word| word.parse().ok());
     let resident: u64 = pages.next().unwrap_or_default();
     let shared: u64 = pages.next().unwrap_or_default();
     resident.saturating_sub(shared) * rustix::param::page_size() as u64

@@ -58,7 +58,11 @@ impl Modules {
         let mut config = CacheConfig::new();
         config.with_directory(cache_dir);
         let cache = Cache::new(config).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { cache, engines: HashMap::new(), recent: Vec::new() })
+        Ok(Self {
+            cache,
+            engines: HashMap::new(),
+            recent: Vec::new(),
+        })
     }
 
     /// Size of the machine code that is kept.
@@ -72,7 +76,10 @@ impl Modules {
         &mut self,
         request: &Request,
     ) -> Result<(InstancePre<State>, Option<u64>), Failure> {
-        let flavour = Flavour { has_fuel: request.fuel.is_some(), is_pure: request.pure };
+        let flavour = Flavour {
+            has_fuel: request.fuel.is_some(),
+            is_pure: request.pure,
+        };
         let is_wanted = |loaded: &Loaded| {
             loaded.cid == request.code_cid && loaded.abi == request.abi && loaded.flavour == flavour
         };
@@ -103,7 +110,12 @@ impl Modules {
         let tables = module.resources_required().num_tables;
         if tables > MAX_TABLES {
             let (wanted, limit) = (tables.into(), MAX_TABLES.into());
-            return Err(Fault::TableLimit { what: "tables".to_owned(), wanted, limit }.into());
+            return Err(Fault::TableLimit {
+                what: "tables".to_owned(),
+                wanted,
+                limit,
+            }
+            .into());
         }
         let linker = match request.abi {
             Abi::Wasi => &linkers.wasi,
@@ -112,7 +124,13 @@ impl Modules {
         let pre = linker.instantiate_pre(&module).map_err(guest::failure_of)?;
         let code = module.image_range();
         let code_bytes = (code.end as usize).saturating_sub(code.start as usize) as u64;
-        Ok(Loaded { cid: request.code_cid.clone(), abi: request.abi, flavour, pre, code_bytes })
+        Ok(Loaded {
+            cid: request.code_cid.clone(),
+            abi: request.abi,
+            flavour,
+            pre,
+            code_bytes,
+        })
     }
 
     fn keep(&mut self, loaded: Loaded) {
@@ -131,7 +149,11 @@ impl Linkers {
         let mut wasi = Linker::new(&engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut wasi, |state: &mut State| &mut state.wasi)?;
         let scalar = Linker::new(&engine);
-        Ok(Self { engine, wasi, scalar })
+        Ok(Self {
+            engine,
+            wasi,
+            scalar,
+        })
     }
 }
 
@@ -152,4 +174,34 @@ fn config(flavour: Flavour, cache: &Cache) -> Config {
 
 fn node(error: wasmtime::Error) -> Failure {
     Failure::Node(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Store;
+
+    use super::*;
+    use crate::sandbox::check::WASI_FUNCTIONS;
+
+    #[test]
+    fn the_checker_allows_what_the_linker_has() {
+        let cache_dir = tempfile::tempdir().unwrap();
+        let modules = Modules::new(cache_dir.path()).unwrap();
+        let flavour = Flavour {
+            has_fuel: false,
+            is_pure: false,
+        };
+        let linkers = Linkers::new(flavour, &modules.cache).unwrap();
+        let mut store = Store::new(&linkers.engine, ());
+        let mut linker = Linker::new(&linkers.engine);
+        wasmtime_wasi::p1::add_to_linker_async(&mut linker, |()| unreachable!()).unwrap();
+        let mut offered: Vec<_> = linker
+            .iter(&mut store)
+            .map(|(_, name, _)| name.to_owned())
+            .collect();
+        let mut allowed = WASI_FUNCTIONS.map(str::to_owned).to_vec();
+        offered.sort();
+        allowed.sort();
+        assert_eq!(offered, allowed);
+    }
 }

@@ -45,7 +45,10 @@ pub(super) async fn run(
     stdout: &Stdout,
     logs: &Logs,
 ) -> Result<Usage, Failure> {
-    let limiter = Limiter { memory_limit: request.limits.memory_bytes, memory_peak: 0 };
+    let limiter = Limiter {
+        memory_limit: request.limits.memory_bytes,
+        memory_peak: 0,
+    };
     let wasi = wasi::context(request, stdout, logs)?;
     let mut store = Store::new(module.module().engine(), State { wasi, limiter });
     store.limiter(|state| &mut state.limiter);
@@ -60,10 +63,17 @@ pub(super) async fn run(
         Abi::Scalar => scalar::call(&mut store, module, request, stdout).await,
     };
     let run_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let fuel = request.fuel.and_then(|fuel| Some(fuel.saturating_sub(store.get_fuel().ok()?)));
+    let fuel = request
+        .fuel
+        .and_then(|fuel| Some(fuel.saturating_sub(store.get_fuel().ok()?)));
     let memory_peak_bytes = store.data().limiter.memory_peak;
     ended?;
-    Ok(Usage { run_us, fuel, memory_peak_bytes, ..Usage::default() })
+    Ok(Usage {
+        run_us,
+        fuel,
+        memory_peak_bytes,
+        ..Usage::default()
+    })
 }
 
 /// Whose fault an error of wasmtime is.
@@ -114,7 +124,14 @@ impl ResourceLimiter for Limiter {
         if desired > MAX_TABLE_ELEMENTS {
             let (wanted, limit) = (desired as u64, MAX_TABLE_ELEMENTS as u64);
             let what = "table elements".to_owned();
-            return Err(stop(Fault::TableLimit { what, wanted, limit }.into()));
+            return Err(stop(
+                Fault::TableLimit {
+                    what,
+                    wanted,
+                    limit,
+                }
+                .into(),
+            ));
         }
         Ok(true)
     }

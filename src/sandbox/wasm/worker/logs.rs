@@ -39,7 +39,11 @@ impl Logs {
             Some(left) => (left, Some(mark)),
             None => (limit, None),
         };
-        let capped = Capped { file: File::create(path)?, left, mark };
+        let capped = Capped {
+            file: File::create(path)?,
+            left,
+            mark,
+        };
         Ok(Self(Arc::new(Mutex::new(capped))))
     }
 
@@ -49,13 +53,18 @@ impl Logs {
     }
 
     fn append(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(bytes);
     }
 }
 
 impl Capped {
     fn append(&mut self, bytes: &[u8]) {
-        let fits = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        let fits = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let (kept, cut) = bytes.split_at(fits);
         self.left -= kept.len() as u64;
         let _full_disk = self.file.write_all(kept);
@@ -115,6 +124,9 @@ mod tests {
         logs.append(&[b'x'; 100]);
         logs.append(b"more");
         let text = std::fs::read_to_string(file.path()).unwrap();
-        assert!(text.len() <= 40 && text.ends_with("\n[log cut at 40 bytes]\n"), "{text}");
+        assert!(
+            text.len() <= 40 && text.ends_with("\n[log cut at 40 bytes]\n"),
+            "{text}"
+        );
     }
 }

@@ -29,11 +29,17 @@ pub(super) async fn call(
     };
     let params = arguments(&signature.params().collect::<Vec<_>>(), &request.args)?;
     let mut results = vec![Val::I32(0); signature.results().len()];
-    let instance = module.instantiate_async(&mut *store).await.map_err(failure_of)?;
+    let instance = module
+        .instantiate_async(&mut *store)
+        .await
+        .map_err(failure_of)?;
     let Some(function) = instance.get_func(&mut *store, name) else {
         return Err(missing(module.module(), name).into());
     };
-    function.call_async(&mut *store, &params, &mut results).await.map_err(failure_of)?;
+    function
+        .call_async(&mut *store, &params, &mut results)
+        .await
+        .map_err(failure_of)?;
     let texts = results.iter().map(json).collect::<Result<Vec<_>, _>>()?;
     stdout.append(
         match texts.as_slice() {
@@ -47,9 +53,17 @@ pub(super) async fn call(
 
 /// The fault of an entry that is not there.
 pub(super) fn missing(module: &Module, name: &str) -> Fault {
-    let functions = module.exports().filter(|export| export.ty().func().is_some());
-    let have = functions.take(MAX_LISTED).map(|export| export.name().to_owned()).collect();
-    Fault::MissingExport { name: name.to_owned(), have }
+    let functions = module
+        .exports()
+        .filter(|export| export.ty().func().is_some());
+    let have = functions
+        .take(MAX_LISTED)
+        .map(|export| export.name().to_owned())
+        .collect();
+    Fault::MissingExport {
+        name: name.to_owned(),
+        have,
+    }
 }
 
 fn arguments(types: &[ValType], values: &[Value]) -> Result<Vec<Val>, Fault> {
@@ -69,7 +83,10 @@ fn arguments(types: &[ValType], values: &[Value]) -> Result<Vec<Val>, Fault> {
 
 fn argument(at: usize, ty: &ValType, value: &Value) -> Result<Val, Fault> {
     let Value::Number(number) = value else {
-        return Err(Fault::BadArgument(format!("number {at} is {}", kind(value))));
+        return Err(Fault::BadArgument(format!(
+            "number {at} is {}",
+            kind(value)
+        )));
     };
     let converted = match ty {
         ValType::I32 => number.as_i64().and_then(|n| {

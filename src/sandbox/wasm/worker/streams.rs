@@ -96,7 +96,11 @@ impl Stdout {
     /// An empty file of at most `limit` bytes.
     pub(super) fn create(path: &Path, limit: u64) -> io::Result<Self> {
         let file = BufWriter::with_capacity(CHUNK_BYTES, File::create(path)?);
-        Ok(Self(Arc::new(Mutex::new(Capped { file, written: 0, limit }))))
+        Ok(Self(Arc::new(Mutex::new(Capped {
+            file,
+            written: 0,
+            limit,
+        }))))
     }
 
     /// Appends `bytes`, all or none.
@@ -104,7 +108,10 @@ impl Stdout {
         let mut capped = self.lock();
         let written = capped.written.saturating_add(bytes.len() as u64);
         if written > capped.limit {
-            return Err(Fault::OutputTooLarge { limit: capped.limit }.into());
+            return Err(Fault::OutputTooLarge {
+                limit: capped.limit,
+            }
+            .into());
         }
         capped.written = written;
         Ok(capped.file.write_all(bytes)?)
@@ -145,7 +152,8 @@ impl Pollable for Stdout {
 
 impl OutputStream for Stdout {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.append(&bytes).map_err(|failure| StreamError::Trap(super::guest::stop(failure)))
+        self.append(&bytes)
+            .map_err(|failure| StreamError::Trap(super::guest::stop(failure)))
     }
 
     /// Nobody reads the file before the guest ends.

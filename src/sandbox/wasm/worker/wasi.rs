@@ -35,7 +35,9 @@ const RANDOM_CYCLE_BYTES: u64 = 16 << 10;
 /// What the host may be made to copy in one call. Guests name buffers in their
 /// own memory, so its limit bounds them; less would refuse large single reads.
 pub(super) fn hostcall_fuel(request: &Request) -> usize {
-    usize::try_from(request.limits.memory_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20)
+    usize::try_from(request.limits.memory_bytes)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1 << 20)
 }
 
 /// All that the guest can reach.
@@ -66,9 +68,13 @@ pub(super) fn context(
         builder.env(key, value);
     }
     if let Some(directory) = &request.input_dir {
-        builder.preopened_dir(directory, "/in", FsPerms::ReadOnly).map_err(node)?;
+        builder
+            .preopened_dir(directory, "/in", FsPerms::ReadOnly)
+            .map_err(node)?;
     }
-    builder.preopened_dir(request.work.join("out"), "/out", FsPerms::ReadWrite).map_err(node)?;
+    builder
+        .preopened_dir(request.work.join("out"), "/out", FsPerms::ReadWrite)
+        .map_err(node)?;
     if request.pure {
         make_pure(&mut builder);
     }
@@ -82,13 +88,20 @@ pub(super) async fn call(
     request: &Request,
 ) -> Result<(), Failure> {
     let name = request.entry.as_deref().unwrap_or(START);
-    let instance = module.instantiate_async(&mut *store).await.map_err(failure_of)?;
+    let instance = module
+        .instantiate_async(&mut *store)
+        .await
+        .map_err(failure_of)?;
     let Some(function) = instance.get_func(&mut *store, name) else {
         return Err(super::scalar::missing(module.module(), name).into());
     };
     let Ok(function) = function.typed::<(), ()>(&mut *store) else {
         let reason = "it takes or gives values; a command's entry has none".to_owned();
-        return Err(Fault::BadEntry { name: name.to_owned(), reason }.into());
+        return Err(Fault::BadEntry {
+            name: name.to_owned(),
+            reason,
+        }
+        .into());
     };
     match function.call_async(&mut *store, ()).await {
         Err(error) if !matches!(error.downcast_ref(), Some(I32Exit(0))) => Err(failure_of(error)),

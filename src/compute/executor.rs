@@ -1,0 +1,353 @@
+//! The executor role: answers probes, takes leases, runs attempts.
+//!
+//! Takes messages of schedulers, gives messages back over the mesh; meets a
+//! scheduler, its own node's included, in no other way. Runs code only for
+//! whom [`Allow`] lets in.
+
+mod attempt;
+mod leases;
+mod meter;
+mod output;
+mod presence;
+mod stage;
+mod stats;
+mod unpack;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cid::Cid;
+use moka::sync::Cache;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use self::leases::{Leases, Offered};
+use self::meter::Meter;
+pub(crate) use self::presence::claimed_bytes;
+use self::stats::Stats;
+use super::allow::Allow;
+use super::clock;
+use super::content::Content;
+use super::memo::Memo;
+use crate::kubo;
+use crate::mesh::{Address, Identity, Mesh};
+use crate::model::{
+    Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
+};
+use crate::sandbox::Sandbox;
+use crate::task::Tasks;
+
+/// Heartbeats per lease ttl.
+const HEARTBEATS_PER_TTL: u32 = 4;
+/// How often expiry is looked at while no lease is shorter.
+const IDLE_BEAT: Duration = Duration::from_millis(500);
+/// How long an answer about an input's bytes stays good.
+const PRESENCE_TTL: Duration = Duration::from_secs(5);
+/// Functions named in an advert.
+const WARM_FUNCTIONS: usize = 32;
+
+/// Settings of an executor.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Attempts that run at once.
+    pub slots: u32,
+    /// Attempts that may wait for a slot; more are declined.
+    pub max_queued: u32,
+    /// Folder for attempts, each in a folder of its own.
+    pub work_dir: PathBuf,
+    /// Folder for code.
+    pub cache_dir: PathBuf,
+    /// The operator's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What an executor is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) kubo: kubo::Client,
+    pub(crate) mesh: Mesh,
+    pub(crate) identity: Identity,
+    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) content: Content,
+    pub(crate) memo: Memo,
+    pub(crate) stats: Stats,
+    pub(crate) presences: Cache<Cid, Presence>,
+}
+
+impl Parts {
+    /// Parts with empty memories.
+    pub(crate) fn new(
+        config: Config,
+        kubo: kubo::Client,
+        mesh: Mesh,
+        identity: Identity,
+        sandbox: Arc<dyn Sandbox>,
+        content: Content,
+        memo: Memo,
+    ) -> Self {
+        let presences = Cache::builder().max_capacity(1_024).time_to_live(PRESENCE_TTL).build();
+        Self { config, kubo, mesh, identity, sandbox, content, memo, stats: Stats::default(), presences }
+    }
+}
+
+/// A running executor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    tasks: Tasks,
+    slots: Semaphore,
+    leases: Mutex<Leases>,
+    allow: RwLock<Allow>,
+    last_beat: Mutex<Instant>,
+}
+
+impl Executor {
+    /// Starts an executor; it ends with `tasks`.
+    pub(crate) fn start(parts: Parts, allow: Allow, tasks: &Tasks) -> Self {
+        let slots = Semaphore::new(parts.config.slots as usize);
+        let inner = Inner {
+            parts,
+            tasks: tasks.clone(),
+            slots,
+            leases: Mutex::default(),
+            allow: RwLock::new(allow),
+            last_beat: Mutex::new(Instant::now()),
+        };
+        let executor = Self { inner: Arc::new(inner) };
+        let beating = executor.clone();
+        tasks.spawn("heartbeats", async move { beating.beat().await });
+        executor
+    }
+
+    /// Hears one message; long work goes on beside.
+    pub(crate) fn hear(&self, from: Address, message: Message) {
+        match message {
+            Message::Probe(probe) => self.beside("probe", move |e| async move { e.report(from, probe).await }),
+            Message::Offer(offer) => self.offered(from, *offer),
+            Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
+            Message::ResultAck { lease, .. } | Message::Cancel { lease } => {
+                self.with_leases(|leases| leases.closed(&from, lease, Instant::now()));
+            }
+            other => debug!(message.kind = other.kind(), "not for an executor"),
+        }
+    }
+
+    /// A link came up: results that nobody acknowledged go out again.
+    pub(crate) fn linked(&self) {
+        let waiting = self.with_leases(|leases| leases.undelivered());
+        for (owner, delivery) in waiting {
+            self.send(owner, Message::Result(delivery));
+        }
+    }
+
+    /// Replaces the rules of who may run code here.
+    pub(crate) fn set_allow(&self, allow: Allow) {
+        *self.inner.allow.write() = allow;
+    }
+
+    /// What to say to the mesh: nothing while only this node may run code.
+    pub(crate) fn advert(&self, period: Duration) -> Option<Advert> {
+        let is_open = self.inner.allow.read().is_open(clock::unix_s());
+        is_open.then(|| {
+            let parts = &self.inner.parts;
+            Advert {
+                boot: parts.identity.boot(),
+                roles: Roles { executor: true, scheduler: true },
+                runtimes: runtimes(),
+                slots: parts.config.slots,
+                free: self.free(),
+                warm: parts.stats.warm(WARM_FUNCTIONS),
+                labels: parts.config.labels.clone(),
+                addresses: parts.mesh.own_addresses(),
+                agent: concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned(),
+                period_ms: u64::try_from(period.as_millis()).unwrap_or(u64::MAX),
+            }
+        })
+    }
+
+    /// Leases without a result yet.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.with_leases(|leases| leases.running())
+    }
+
+    fn free(&self) -> u32 {
+        u32::try_from(self.inner.slots.available_permits()).unwrap_or(u32::MAX)
+    }
+
+    fn queued(&self) -> u32 {
+        let running = u32::try_from(self.running()).unwrap_or(u32::MAX);
+        running.saturating_sub(self.inner.parts.config.slots - self.free().min(self.inner.parts.config.slots))
+    }
+
+    async fn report(&self, from: Address, probe: Probe) {
+        let parts = &self.inner.parts;
+        let input = match &probe.input {
+            Some(root) => self.presence(root).await,
+            None => None,
+        };
+        let code = parts.config.cache_dir.join(probe.code.to_string());
+        let run_time = parts.stats.run_time(&probe.function);
+        let report = CandidateReport {
+            id: probe.id,
+            veto: self.veto(&from, &probe.runtime),
+            slots: parts.config.slots,
+            free: self.free(),
+            queued: self.queued(),
+            run_ms: run_time.and_then(|t| u64::try_from(t.as_millis()).ok()),
+            has_code: tokio::fs::try_exists(&code).await.unwrap_or(false),
+            is_warm: run_time.is_some(),
+            fetch_bytes_per_s: parts.stats.fetch_bytes_per_s(),
+            input,
+        };
+        self.send(from, Message::Report(report));
+    }
+
+    async fn presence(&self, root: &Cid) -> Option<Presence> {
+        let parts = &self.inner.parts;
+        if let Some(known) = parts.presences.get(root) {
+            return Some(known);
+        }
+        let presence = presence::look(&parts.kubo, root).await.ok()?;
+        parts.presences.insert(*root, presence);
+        Some(presence)
+    }
+
+    /// Why this node would not run code for `from`.
+    fn veto(&self, from: &Address, runtime: &str) -> Option<String> {
+        if let Err(why) = self.inner.allow.read().check(&from.peer, clock::unix_s()) {
+            return Some(why);
+        }
+        let (sandbox, abi) = runtime.split_once('/').unwrap_or((runtime, ""));
+        let offers = runtimes().get(sandbox).is_some_and(|abis| abis.iter().any(|a| a == abi));
+        if !offers {
+            return Some(format!("does not offer {runtime}"));
+        }
+        (self.queued() >= self.inner.parts.config.max_queued).then(|| "is full".to_owned())
+    }
+
+    fn offered(&self, from: Address, offer: Assignment) {
+        let (lease, ttl) = (offer.lease, Duration::from_millis(offer.ttl_ms));
+        let offered = self.with_leases(|leases| leases.offered(lease, &from, ttl, Instant::now()));
+        match offered {
+            Offered::New(cancel, meter) => self.decide(from, offer, cancel, meter),
+            Offered::Held => self.send(from, Message::Accept { lease }),
+            Offered::Done(delivery) => self.send(from, Message::Result(*delivery)),
+            Offered::Buried => {
+                self.send(from, Message::Decline { lease, reason: "was cancelled".to_owned() });
+            }
+        }
+    }
+
+    /// Accepts or declines a new lease. The runtime was vetted by the probe,
+    /// and is again where the manifest is read.
+    fn decide(&self, from: Address, offer: Assignment, cancel: CancellationToken, meter: Arc<Meter>) {
+        let lease = offer.lease;
+        if let Some(reason) = self.veto(&from, "wasm/wasi") {
+            self.with_leases(|leases| leases.declined(lease));
+            return self.send(from, Message::Decline { lease, reason });
+        }
+        self.send(from.clone(), Message::Accept { lease });
+        self.beside("attempt", move |e| async move { e.attempt(from, offer, cancel, meter).await });
+    }
+
+    async fn attempt(&self, from: Address, offer: Assignment, cancel: CancellationToken, meter: Arc<Meter>) {
+        let lease = offer.lease;
+        let deadline = Duration::from_millis(offer.remaining_ms);
+        let Some(Ok(slot)) = cancel.run_until_cancelled(self.inner.slots.acquire()).await else { return };
+        let delivery = match self.remembered(&offer).await {
+            Some(delivery) => Some(delivery),
+            None => {
+                let run = attempt::run(&self.inner.parts, offer, from.peer.to_string(), meter, cancel.clone());
+                tokio::time::timeout(deadline, run).await.unwrap_or(None)
+            }
+        };
+        drop(slot);
+        let Some(delivery) = delivery else {
+            return self.with_leases(|leases| leases.closed(&from, lease, Instant::now()));
+        };
+        if let Some(owner) = self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
+            self.send(owner, Message::Result(delivery));
+        }
+    }
+
+    /// A receipt of the same call, where the owner takes one.
+    async fn remembered(&self, offer: &Assignment) -> Option<Delivery> {
+        if !offer.memo {
+            return None;
+        }
+        let known = self.inner.parts.memo.recall(&offer.call).await?;
+        Some(Delivery {
+            lease: offer.lease,
+            receipt: known.receipt,
+            blocks: known.blocks,
+            sources: self.inner.parts.mesh.own_addresses(),
+        })
+    }
+
+    fn acknowledged(&self, from: &Address, known: &[LeaseId], cancel: &[LeaseId]) {
+        let sent = *self.inner.last_beat.lock();
+        self.with_leases(|leases| leases.acknowledged(from, known, cancel, sent, Instant::now()));
+    }
+
+    /// Sends heartbeats and ends leases that nobody extends, for ever.
+    async fn beat(&self) {
+        loop {
+            let ttl = self.with_leases(|leases| leases.shortest_ttl());
+            let period = ttl.map_or(IDLE_BEAT, |ttl| (ttl / HEARTBEATS_PER_TTL).max(Duration::from_millis(50)));
+            tokio::time::sleep(period.min(IDLE_BEAT)).await;
+            let ended = self.with_leases(|leases| leases.expire(Instant::now()));
+            if ended > 0 {
+                warn!(leases = ended, "leases ended: their owners fell silent");
+            }
+            let is_due = self.inner.last_beat.lock().elapsed() >= period;
+            if is_due {
+                self.send_heartbeats();
+            }
+        }
+    }
+
+    fn send_heartbeats(&self) {
+        *self.inner.last_beat.lock() = Instant::now();
+        for (owner, leases) in self.with_leases(|leases| leases.heartbeats()) {
+            self.send(owner, Message::Heartbeat { leases });
+        }
+    }
+
+    fn send(&self, to: Address, message: Message) {
+        self.beside("send", move |e| async move {
+            let kind = message.kind();
+            if let Err(error) = e.inner.parts.mesh.send(&to, message).await {
+                debug!(peer.id = %to, message.kind = kind, %error, "not sent");
+            }
+        });
+    }
+
+    fn beside<F, Fut>(&self, name: &'static str, work: F)
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tasks.spawn(name, work(self.clone()));
+    }
+
+    fn with_leases<T>(&self, act: impl FnOnce(&mut Leases) -> T) -> T {
+        act(&mut self.inner.leases.lock())
+    }
+}
+
+/// What this build runs.
+fn runtimes() -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([("wasm".to_owned(), vec!["wasi".to_owned(), "scalar".to_owned()])])
+}

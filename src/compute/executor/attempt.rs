@@ -1,0 +1,275 @@
+//! One attempt, top to bottom: get ready, run, store, sign.
+//!
+//! Takes an accepted assignment, gives the delivery that ends its lease. Never
+//! talks to the scheduler; the executor does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipld_core::ipld::Ipld;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::meter::Meter;
+use super::output::{Keep, Stored};
+use super::stage::{Input, Stage, disk};
+use super::{Parts, presence};
+use crate::compute::content::RIDE_ALONG_BYTES;
+use crate::compute::{Failure, clock, runtime_name};
+use crate::model::{
+    Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence, RECEIPT_TAG,
+    Receipt, Runtime, Usage,
+};
+use crate::sandbox;
+
+/// What an attempt came to, before it is signed.
+struct Ended {
+    outcome: Outcome,
+    usage: Usage,
+    runtime: String,
+    blocks: Vec<Block>,
+}
+
+/// Runs `assignment` for `owner`; none when it was cancelled, for then nobody
+/// waits for a result.
+pub(crate) async fn run(
+    parts: &Parts,
+    assignment: Assignment,
+    owner: String,
+    meter: Arc<Meter>,
+    cancel: CancellationToken,
+) -> Option<Delivery> {
+    let (started, began) = (clock::unix_ms(), Instant::now());
+    let ended = cancel.run_until_cancelled(attempt(parts, &assignment, owner, &meter, &cancel)).await?;
+    if cancel.is_cancelled() {
+        return None;
+    }
+    let receipt = Receipt {
+        timerose: RECEIPT_TAG.to_owned(),
+        call: assignment.call,
+        invocation: assignment.invocation,
+        replica: assignment.replica,
+        attempt: assignment.attempt,
+        lease: assignment.lease,
+        fence: assignment.fence,
+        executor: parts.identity.peer().to_string(),
+        outcome: ended.outcome,
+        usage: ended.usage,
+        runtime: ended.runtime,
+        started,
+        elapsed_ms: millis(began.elapsed()),
+        binding: parts.identity.binding(),
+        sig: Vec::new(),
+    };
+    let receipt = match parts.identity.sign_receipt(receipt) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::error!(lease = %assignment.lease, %error, "a receipt could not be signed");
+            return None;
+        }
+    };
+    Some(Delivery { lease: assignment.lease, receipt, blocks: ended.blocks, sources: parts.mesh.own_addresses() })
+}
+
+async fn attempt(
+    parts: &Parts,
+    assignment: &Assignment,
+    owner: String,
+    meter: &Arc<Meter>,
+    cancel: &CancellationToken,
+) -> Ended {
+    let work = match tempfile::Builder::new().prefix("attempt-").tempdir_in(&parts.config.work_dir) {
+        Ok(work) => work,
+        Err(error) => return Ended::failed(disk(&error), None),
+    };
+    let mut run = Attempt { parts, assignment, owner, meter, cancel, work: work.path(), usage: Usage::default() };
+    let result = run.result().await;
+    let room = match &result {
+        Ok(done) => RIDE_ALONG_BYTES.saturating_sub(done.output.block.as_ref().map_or(0, |b| b.data.len())),
+        Err(_) => RIDE_ALONG_BYTES,
+    };
+    let logs = run.keep(Limits::default()).logs(&work.path().join("stderr"), room / 2).await.unwrap_or(None);
+    match result {
+        Ok(done) => Ended::done(done, logs, run.usage),
+        Err(failure) => Ended { usage: run.usage, ..Ended::failed(failure, logs) },
+    }
+}
+
+/// A run that went well.
+struct Done {
+    output: Stored,
+    exit: i32,
+    runtime: String,
+}
+
+struct Attempt<'a> {
+    parts: &'a Parts,
+    assignment: &'a Assignment,
+    owner: String,
+    meter: &'a Arc<Meter>,
+    cancel: &'a CancellationToken,
+    work: &'a Path,
+    usage: Usage,
+}
+
+impl Attempt<'_> {
+    async fn result(&mut self) -> Result<Done, Failure> {
+        let wait = Duration::from_millis(self.assignment.fetch_ms);
+        let content = &self.parts.content;
+        content.remember(self.assignment.blocks.iter().cloned())?;
+        self.meter.enter(Phase::Fetching);
+        let call = content.call(&self.assignment.call, wait).await?;
+        let manifest = content.manifest(&call.function, wait).await?;
+        let broken = Arc::new(Mutex::new(None));
+        let stage = Stage {
+            content,
+            kubo: &self.parts.kubo,
+            work: self.work,
+            wait,
+            meter: Arc::clone(self.meter),
+            broken: Arc::clone(&broken),
+        };
+        if !self.account(call.input.as_ref()).await.is_complete {
+            stage.connect(&self.assignment.sources).await;
+        }
+        let code = stage.code(manifest.runtime.code(), &self.parts.config.cache_dir).await?;
+        let input = stage.input(call.input.as_ref()).await?;
+        self.meter.enter(Phase::Running);
+        let output = self.sandboxed(&call, &manifest, code, input).await.map_err(|error| {
+            let cause = broken.lock().take();
+            cause.unwrap_or_else(|| failure(&error))
+        })?;
+        self.parts.stats.ran(&call.function, Duration::from_micros(output.usage.run_us));
+        self.meter.enter(Phase::Storing);
+        let stored = self.keep(manifest.limits.tightened_by(self.assignment.limits)).output(&output).await?;
+        let runtime = format!("{} {}", runtime_name(&manifest.runtime), sandbox::wasm::ENGINE);
+        Ok(Done { output: stored, exit: output.exit, runtime })
+    }
+
+    /// Notes how much of the input lies here already.
+    async fn account(&mut self, input: Option<&Cid>) -> Presence {
+        let Some(input) = input else { return Presence { is_complete: true, ..Presence::default() } };
+        if let Some(data) = self.parts.content.in_memory(input) {
+            self.usage.local_bytes = data.len() as u64;
+            return Presence { is_complete: true, ..Presence::default() };
+        }
+        let presence = match self.parts.presences.get(input) {
+            Some(presence) => presence,
+            None => presence::look(&self.parts.kubo, input).await.unwrap_or_default(),
+        };
+        self.usage.local_bytes = presence.local_bytes;
+        self.usage.fetched_bytes = presence.missing_bytes.saturating_add(presence.unknown_bytes);
+        presence
+    }
+
+    async fn sandboxed(
+        &mut self,
+        call: &Call,
+        manifest: &Manifest,
+        code: std::path::PathBuf,
+        input: Input,
+    ) -> Result<sandbox::Output, sandbox::Error> {
+        let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
+        let (stdin, input_dir) = match input {
+            Input::None => (None, None),
+            Input::File(bytes) => (Some(bytes), None),
+            Input::Directory(path) => (None, Some(path)),
+        };
+        let work = self.work.join("run");
+        tokio::fs::create_dir(&work).await?;
+        let attempt = sandbox::Attempt {
+            owner: self.owner.clone(),
+            code: sandbox::Code { cid: *cid, path: code },
+            abi: *abi,
+            entry: call.entry.clone().or_else(|| manifest.entry.clone()),
+            args: call.args.iter().map(json).collect(),
+            env: manifest.env.clone(),
+            stdin,
+            input_dir,
+            work: work.clone(),
+            limits: manifest.limits.tightened_by(self.assignment.limits),
+            fuel: call.fuel,
+            pure: manifest.pure,
+        };
+        let result = self.parts.sandbox.run(attempt, self.cancel.clone()).await;
+        let _no_logs = tokio::fs::rename(work.join("stderr"), self.work.join("stderr")).await;
+        if let Ok(output) = &result {
+            self.usage.run_ms = output.usage.run_us.div_ceil(1000);
+            self.usage.fuel = output.usage.fuel;
+            self.usage.memory_bytes = output.usage.memory_peak_bytes;
+        }
+        result
+    }
+
+    fn keep(&self, limits: Limits) -> Keep<'_> {
+        Keep { kubo: &self.parts.kubo, label: self.assignment.invocation.to_string(), limits }
+    }
+}
+
+impl Ended {
+    fn done(done: Done, logs: Option<Stored>, usage: Usage) -> Self {
+        let outcome = Outcome::Ok {
+            output: done.output.cid,
+            digest: done.output.digest,
+            logs: logs.as_ref().map(|l| l.cid),
+            exit: done.exit,
+        };
+        let blocks = done.output.block.into_iter().chain(logs.and_then(|l| l.block)).collect();
+        Self { outcome, usage, runtime: done.runtime, blocks }
+    }
+
+    fn failed(failure: Failure, logs: Option<Stored>) -> Self {
+        let outcome =
+            Outcome::Err { class: failure.class, message: failure.message, logs: logs.as_ref().map(|l| l.cid) };
+        Self {
+            outcome,
+            usage: Usage::default(),
+            runtime: "none".to_owned(),
+            blocks: logs.and_then(|l| l.block).into_iter().collect(),
+        }
+    }
+}
+
+/// What a sandbox's error says to the caller.
+fn failure(error: &sandbox::Error) -> Failure {
+    Failure::new(error.class(), error.class().as_str(), error.to_string())
+}
+
+/// An argument as the sandbox takes it; floats stay floats, integers stay
+/// exact.
+fn json(arg: &Ipld) -> serde_json::Value {
+    match arg {
+        Ipld::Integer(n) => i64::try_from(*n).map_or_else(
+            |_| u64::try_from(*n).map_or(serde_json::Value::Null, serde_json::Value::from),
+            serde_json::Value::from,
+        ),
+        Ipld::Float(x) => serde_json::Value::from(*x),
+        Ipld::Bool(b) => serde_json::Value::from(*b),
+        Ipld::String(s) => serde_json::Value::from(s.as_str()),
+        _ => serde_json::Value::Null,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Class;
+
+    #[test]
+    fn integers_of_any_width_stay_exact() {
+        assert_eq!(json(&Ipld::Integer(i128::from(i64::MAX))).to_string(), "9223372036854775807");
+        assert_eq!(json(&Ipld::Integer(i128::from(u64::MAX))).to_string(), "18446744073709551615");
+    }
+
+    #[test]
+    fn a_trap_is_the_fault_of_the_code() {
+        let trap = sandbox::Error::User(sandbox::Fault::StackOverflow);
+        assert_eq!(failure(&trap).class, Class::User);
+    }
+}

@@ -1,0 +1,110 @@
+//! Stores what an attempt left behind and names it by CID.
+//!
+//! Takes the sandbox's files, gives CIDs, digests and the small blocks that
+//! ride along with the result. Large output is streamed into Kubo, pinned by
+//! name; small output is hashed here and Kubo is not asked at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::TryStreamExt;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
+
+use super::stage::disk;
+use crate::compute::Failure;
+use crate::compute::content::{RIDE_ALONG_BYTES, unreachable_kubo};
+use crate::kubo;
+use crate::model::{Block, Limits};
+use crate::sandbox;
+use crate::wire::{block::RAW, cid_of};
+
+/// Bytes read from disk at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// One stored thing.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Its name.
+    pub(crate) cid: Cid,
+    /// sha2-256 of a file's bytes, or of a directory's root block.
+    pub(crate) digest: Vec<u8>,
+    /// Its bytes, where they are few.
+    pub(crate) block: Option<Block>,
+}
+
+/// Stores the outputs of one attempt under names with `label` in them.
+pub(crate) struct Keep<'a> {
+    /// Where large output goes.
+    pub(crate) kubo: &'a kubo::Client,
+    /// The invocation's name.
+    pub(crate) label: String,
+    /// Caps on what is stored.
+    pub(crate) limits: Limits,
+}
+
+impl Keep<'_> {
+    /// Standard output, or all of `/out` where there is something in it.
+    pub(crate) async fn output(&self, output: &sandbox::Output) -> Result<Stored, Failure> {
+        let Some(folder) = &output.out_dir else {
+            return self.file(&output.stdout, RIDE_ALONG_BYTES, "output").await;
+        };
+        if size(&output.stdout).await? > 0 {
+            tokio::fs::rename(&output.stdout, folder.join("stdout")).await.map_err(|e| disk(&e))?;
+        }
+        self.directory(folder).await
+    }
+
+    /// Standard error, where there is any; rides along within `room` bytes.
+    pub(crate) async fn logs(&self, path: &Path, room: usize) -> Result<Option<Stored>, Failure> {
+        match size(path).await {
+            Ok(0) | Err(_) => Ok(None),
+            Ok(_) => self.file(path, room, "logs").await.map(Some),
+        }
+    }
+
+    async fn file(&self, path: &Path, room: usize, kind: &str) -> Result<Stored, Failure> {
+        if size(path).await? <= room as u64 {
+            let data = tokio::fs::read(path).await.map_err(|e| disk(&e))?;
+            return Ok(small(data));
+        }
+        let file = tokio::fs::File::open(path).await.map_err(|e| disk(&e))?;
+        let hash = Arc::new(Mutex::new(Sha256::new()));
+        let seen = Arc::clone(&hash);
+        let bytes = ReaderStream::with_capacity(file, PIECE_BYTES).inspect_ok(move |piece: &Bytes| seen.lock().update(piece));
+        let added = self
+            .kubo
+            .add(kubo::AddBody::stream(kind, bytes), &self.named(kind))
+            .await
+            .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
+        let digest = hash.lock().clone().finalize().to_vec();
+        Ok(Stored { cid: added.cid, digest, block: None })
+    }
+
+    async fn directory(&self, folder: &Path) -> Result<Stored, Failure> {
+        let tree = kubo::Tree { max_bytes: self.limits.output_bytes, ..kubo::Tree::default() };
+        let added = self
+            .kubo
+            .add_directory(folder, &tree, &self.named("output"))
+            .await
+            .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
+        Ok(Stored { cid: added.cid, digest: added.cid.hash().digest().to_vec(), block: None })
+    }
+
+    fn named(&self, kind: &str) -> kubo::Add {
+        kubo::Add { pin: true, pin_name: Some(format!("timerose/{kind}/{}", self.label)), ..kubo::Add::default() }
+    }
+}
+
+fn small(data: Vec<u8>) -> Stored {
+    let cid = cid_of(RAW, &data);
+    let digest = cid.hash().digest().to_vec();
+    Stored { cid, digest, block: Some(Block { cid, data }) }
+}
+
+async fn size(path: &Path) -> Result<u64, Failure> {
+    tokio::fs::metadata(path).await.map(|m| m.len()).map_err(|e| disk(&e))
+}

@@ -1,0 +1,164 @@
+//! Gets ready what an attempt needs: code on disk, input as stream or folder.
+//!
+//! Takes CIDs, gives a path and a stream. Streams what is large; never holds
+//! a whole input in memory and never runs anything.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+
+use super::meter::Meter;
+use super::unpack;
+use crate::compute::content::{Content, fetch_failed, is_directory};
+use crate::compute::{ByteStream, Failure};
+use crate::kubo;
+use crate::model::Class;
+use crate::wire::block::RAW;
+
+/// Largest module an executor loads, bytes; the sandbox refuses larger ones.
+const MAX_CODE_BYTES: u64 = 32 << 20;
+/// How long one source may take to be dialled.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The input as the sandbox wants it.
+pub(crate) enum Input {
+    /// There is none.
+    None,
+    /// A file: its bytes, streamed.
+    File(ByteStream),
+    /// A directory: a folder on disk.
+    Directory(PathBuf),
+}
+
+/// Fetches for one attempt.
+pub(crate) struct Stage<'a> {
+    /// Where blocks come from.
+    pub(crate) content: &'a Content,
+    /// The node's Kubo.
+    pub(crate) kubo: &'a kubo::Client,
+    /// The attempt's own folder.
+    pub(crate) work: &'a Path,
+    /// How long a fetch may stand still.
+    pub(crate) wait: Duration,
+    /// Counts what the guest is given.
+    pub(crate) meter: Arc<Meter>,
+    /// Why the input stream broke, if it did.
+    pub(crate) broken: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Stage<'_> {
+    /// Dials those who have what is not here.
+    pub(crate) async fn connect(&self, sources: &[String]) {
+        let dial = |address: &String| {
+            let address = address.clone();
+            async move {
+                let dialled = self.kubo.swarm_connect(&address);
+                let _late_or_refused = tokio::time::timeout(CONNECT_TIMEOUT, dialled).await;
+            }
+        };
+        futures_util::future::join_all(sources.iter().map(dial)).await;
+    }
+
+    /// The module's bytes in `cache`, fetched once.
+    pub(crate) async fn code(&self, code: &Cid, cache: &Path) -> Result<PathBuf, Failure> {
+        let path = cache.join(code.to_string());
+        if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            return Ok(path);
+        }
+        let partial = self.work.join("code");
+        self.save(code, &partial, MAX_CODE_BYTES).await?;
+        tokio::fs::rename(&partial, &path).await.map_err(|e| disk(&e))?;
+        Ok(path)
+    }
+
+    /// The input, as file or directory.
+    pub(crate) async fn input(&self, input: Option<&Cid>) -> Result<Input, Failure> {
+        let Some(cid) = input else { return Ok(Input::None) };
+        if let Some(data) = self.content.in_memory(cid).filter(|_| cid.codec() == RAW) {
+            return Ok(Input::File(self.metered(futures_util::stream::iter([Ok(data)]))));
+        }
+        if self.is_directory(cid).await? {
+            return self.directory(cid).await.map(Input::Directory);
+        }
+        let bytes = self.cat(cid, None).await?;
+        let (broken, cid, wait) = (Arc::clone(&self.broken), *cid, self.wait);
+        let bytes = bytes.map_err(move |error| {
+            let text = error.to_string();
+            *broken.lock() = Some(fetch_failed(&cid, wait, error));
+            std::io::Error::other(text)
+        });
+        Ok(Input::File(self.metered(bytes)))
+    }
+
+    async fn is_directory(&self, cid: &Cid) -> Result<bool, Failure> {
+        if cid.codec() == RAW {
+            return Ok(false);
+        }
+        let root = self.content.block(cid, self.wait).await?;
+        is_directory(root).ok_or_else(|| {
+            Failure::new(Class::User, "bad_input", format!("{cid} is neither a file nor a directory"))
+        })
+    }
+
+    /// Unpacks the directory below the attempt's folder.
+    async fn directory(&self, cid: &Cid) -> Result<PathBuf, Failure> {
+        let target = self.work.join("in");
+        tokio::fs::create_dir(&target).await.map_err(|e| disk(&e))?;
+        let options = kubo::Cat { stall: self.wait, ..kubo::Cat::default() };
+        let archive =
+            self.kubo.archive(cid, &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
+        let meter = Arc::clone(&self.meter);
+        let archive = archive.inspect_ok(move |piece| meter.add_input(piece.len()));
+        unpack::unpack(archive, target.clone()).await.map_err(|error| match error {
+            unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
+            other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
+        })?;
+        Ok(target)
+    }
+
+    async fn save(&self, cid: &Cid, path: &Path, max: u64) -> Result<(), Failure> {
+        let mut bytes = Box::pin(self.cat(cid, Some(max)).await?);
+        let mut file = tokio::fs::File::create(path).await.map_err(|e| disk(&e))?;
+        while let Some(piece) = bytes.next().await {
+            let piece = piece.map_err(|e| fetch_failed(cid, self.wait, e))?;
+            file.write_all(&piece).await.map_err(|e| disk(&e))?;
+        }
+        file.flush().await.map_err(|e| disk(&e))
+    }
+
+    async fn cat(
+        &self,
+        cid: &Cid,
+        max: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static, Failure> {
+        if let Some(data) = self.content.in_memory(cid).filter(|_| cid.codec() == RAW) {
+            return Ok(futures_util::stream::iter([Ok(data)]).left_stream());
+        }
+        let options = kubo::Cat { stall: self.wait, length: max, ..kubo::Cat::default() };
+        let content =
+            self.kubo.cat(&cid.to_string(), &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
+        Ok(content.right_stream())
+    }
+
+    fn metered<S>(&self, bytes: S) -> ByteStream
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        let meter = Arc::clone(&self.meter);
+        bytes.inspect_ok(move |piece| meter.add_input(piece.len())).boxed()
+    }
+}
+
+/// What a failed write means: a full disk is told apart.
+pub(crate) fn disk(error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return Failure::new(Class::Node, "disk_full", "the executor's disk is full");
+    }
+    Failure::new(Class::Node, "disk", format!("the executor's disk: {error}"))
+}

@@ -1,0 +1,178 @@
+//! Unpacks the archive Kubo makes of a directory, safely and bounded.
+//!
+//! Takes a tar stream, gives files and folders below one target. Refuses
+//! everything but plain files and directories, every name that could leave
+//! the target, and too many entries. The first path component, which Kubo
+//! names after the CID, is dropped.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tar::{Archive, EntryType};
+use tokio::sync::mpsc;
+
+use crate::kubo;
+
+/// Entries unpacked at most.
+const MAX_ENTRIES: usize = 200_000;
+/// Pieces of the stream that may wait for the disk.
+const PIECES_AHEAD: usize = 16;
+
+/// Why a directory was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The stream itself failed.
+    #[error(transparent)]
+    Source(kubo::Error),
+    /// A name leads out of the target.
+    #[error("the name {0:?} leads out of the directory")]
+    BadName(PathBuf),
+    /// Neither file nor directory.
+    #[error("{0:?} is neither a file nor a directory")]
+    BadKind(PathBuf),
+    /// Too many entries.
+    #[error("it has more than {MAX_ENTRIES} entries")]
+    TooMany,
+    /// The disk or the archive's form.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Unpacks `source` into `target`, which exists and is empty.
+pub(crate) async fn unpack<S>(source: S, target: PathBuf) -> Result<(), Error>
+where
+    S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
+{
+    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
+    #[expect(clippy::disallowed_methods, reason = "joined below, on every path")]
+    let disk = tokio::task::spawn_blocking(move || write(Pieces { receiver, rest: Bytes::new() }, &target));
+    let mut source = Box::pin(source);
+    let mut failed = None;
+    while let Some(piece) = source.next().await {
+        match piece {
+            Ok(piece) => {
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                failed = Some(Error::Source(error));
+                break;
+            }
+        }
+    }
+    drop(pieces);
+    let written = disk.await.map_err(io::Error::other)?;
+    failed.map_or(written, Err)
+}
+
+/// The stream's pieces as blocking bytes.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.rest = piece,
+                None => return Ok(0),
+            }
+        }
+        let n = self.rest.len().min(buffer.len());
+        let piece = self.rest.split_to(n);
+        if let Some(room) = buffer.get_mut(..n) {
+            room.copy_from_slice(&piece);
+        }
+        Ok(n)
+    }
+}
+
+fn write(source: impl Read, target: &Path) -> Result<(), Error> {
+    let mut archive = Archive::new(source);
+    for (count, entry) in archive.entries()?.enumerate() {
+        if count >= MAX_ENTRIES {
+            return Err(Error::TooMany);
+        }
+        let mut entry = entry?;
+        let name = entry.path()?.into_owned();
+        let Some(below) = below(&name)? else { continue };
+        let path = target.join(below);
+        match entry.header().entry_type() {
+            EntryType::Directory => fs::create_dir_all(&path)?,
+            EntryType::Regular => {
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                io::copy(&mut entry, &mut fs::File::create_new(&path)?)?;
+            }
+            _ => return Err(Error::BadKind(name)),
+        }
+    }
+    Ok(())
+}
+
+/// The name without its first component; none for the root itself.
+fn below(name: &Path) -> Result<Option<PathBuf>, Error> {
+    let is_plain = name.components().all(|c| matches!(c, Component::Normal(_)));
+    if !is_plain {
+        return Err(Error::BadName(name.to_owned()));
+    }
+    let rest: PathBuf = name.components().skip(1).collect();
+    Ok((!rest.as_os_str().is_empty()).then_some(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(names: &[(&str, EntryType)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, kind) in names {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(*kind);
+            header.set_size(0);
+            header.set_mode(0o644);
+            let bytes = header.as_ustar_mut().unwrap();
+            bytes.name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, io::empty()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn unpacked(names: &[(&str, EntryType)]) -> Result<Vec<String>, Error> {
+        let target = tempfile::tempdir().unwrap();
+        write(archive(names).as_slice(), target.path())?;
+        let mut found: Vec<String> = fs::read_dir(target.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    #[test]
+    fn the_root_folder_is_dropped_and_its_content_kept() {
+        let names = [("cid", EntryType::Directory), ("cid/a", EntryType::Regular), ("cid/b/c", EntryType::Regular)];
+        assert_eq!(unpacked(&names).unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn no_name_leaves_the_target() {
+        for name in ["cid/../../x", "/etc/x", "../x"] {
+            assert!(matches!(unpacked(&[(name, EntryType::Regular)]), Err(Error::BadName(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn links_and_devices_are_refused() {
+        for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo] {
+            assert!(matches!(unpacked(&[("cid/x", kind)]), Err(Error::BadKind(_))), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Brings small outputs and receipts into Kubo, many at a time.
+//!
+//! Takes blocks, gives Kubo one CAR per batch under one pinned root: pinning
+//! each small block by itself is ten times slower (measured: 470–700 pinned
+//! puts a second, 11,300 blocks a second by import). Until then, and when Kubo
+//! is away, the blocks lie in the store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::clock;
+use crate::kubo;
+use crate::model::Block;
+use crate::task::Tasks;
+use crate::wire::block::DAG_CBOR;
+use crate::wire::{car, cid_of, dagcbor};
+
+/// Blocks that may wait; more stay in the store alone.
+const MAX_WAITING: usize = 4_096;
+/// Blocks of one batch.
+const MAX_BATCH: usize = 512;
+/// How long a batch gathers.
+const GATHER: Duration = Duration::from_millis(300);
+/// Tries before a batch is left in the store.
+const TRIES: u32 = 5;
+/// Pause after a failed try, growing with each.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts blocks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    waiting: mpsc::Sender<Block>,
+}
+
+/// The pinned root of a batch.
+#[derive(Serialize)]
+struct Batch {
+    timerose: &'static str,
+    items: Vec<Cid>,
+    at_ms: u64,
+}
+
+impl Keeper {
+    /// Starts a keeper; it ends with `tasks`, its last batch first.
+    pub(crate) fn start(kubo: kubo::Client, tasks: &Tasks) -> Self {
+        let (waiting, blocks) = mpsc::channel(MAX_WAITING);
+        tasks.spawn("keeper", gather(kubo, blocks));
+        Self { waiting }
+    }
+
+    /// Takes blocks for a later batch.
+    pub(crate) fn keep(&self, blocks: impl IntoIterator<Item = Block>) {
+        for block in blocks {
+            if self.waiting.try_send(block).is_err() {
+                warn!("too many results wait for Kubo; the newest stay in the store alone");
+                return;
+            }
+        }
+    }
+}
+
+async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Block>) {
+    while let Some(first) = blocks.recv().await {
+        let mut batch = vec![first];
+        let until = tokio::time::Instant::now() + GATHER;
+        while batch.len() < MAX_BATCH {
+            match tokio::time::timeout_at(until, blocks.recv()).await {
+                Ok(Some(block)) => batch.push(block),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        import(&kubo, batch).await;
+    }
+}
+
+async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
+    batch.sort_by_key(|block| block.cid);
+    batch.dedup_by_key(|block| block.cid);
+    let items = batch.iter().map(|block| block.cid).collect();
+    let root = Batch { timerose: "batch/1", items, at_ms: clock::unix_ms() };
+    let Ok(data) = dagcbor::encode(&root) else { return };
+    let root = cid_of(DAG_CBOR, &data);
+    batch.push(Block { cid: root, data });
+    let Ok(archive) = car::write(&[root], batch.iter().map(|b| (&b.cid, b.data.as_slice()))) else { return };
+    let archive = Bytes::from(archive);
+    for tried in 1..=TRIES {
+        match store(kubo, &root, &archive, batch.len()).await {
+            Ok(()) => return,
+            Err(error) if tried == TRIES => {
+                warn!(%error, "a batch of results stays in the store alone");
+            }
+            Err(_) => tokio::time::sleep(PAUSE * tried).await,
+        }
+    }
+}
+
+async fn store(kubo: &kubo::Client, root: &Cid, archive: &Bytes, blocks: usize) -> Result<(), kubo::Error> {
+    let body = futures_util::stream::iter([Ok(archive.clone())]);
+    kubo.dag_import(body, false, &kubo::Cat::default()).await?;
+    let name = format!("timerose/batch/{}-{blocks}", clock::unix_ms());
+    kubo.pin_add(root, &kubo::PinAdd { name: Some(name), ..kubo::PinAdd::default() }).await
+}

@@ -1,0 +1,340 @@
+//! One invocation's life as a pure machine: `(state, event, now) → actions`.
+//!
+//! Takes what was heard and the time, gives what to do. Never waits, sends or
+//! draws random numbers: the fresh lease of a next try is passed in. States
+//! and invariants are those of a lease with heartbeats: one accepted result,
+//! fences that only rise, bounded tries, an end by the deadline.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::compute::Failure;
+use crate::model::{Class, LeaseId, Phase, Progress, Verdict};
+
+/// What bounds a life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Tries before it is given up.
+    pub(crate) max_attempts: u32,
+    /// Silence a lease survives on its executor.
+    pub(crate) lease_ttl: Duration,
+    /// Silence after which a repeatable call is tried elsewhere as well.
+    pub(crate) suspect_after: Duration,
+    /// How long an offer may stay unanswered.
+    pub(crate) offer_timeout: Duration,
+    /// When the invocation ends, whatever happens.
+    pub(crate) deadline: Instant,
+    /// A late result of an older lease is as good as a new one.
+    pub(crate) is_pure: bool,
+    /// The code may run again although it has effects.
+    pub(crate) may_repeat: bool,
+}
+
+/// What the machine hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Executors to try, best first.
+    Ranked(Vec<String>),
+    /// The executor took the lease.
+    Accepted(LeaseId),
+    /// It did not.
+    Declined(LeaseId, String),
+    /// The lease is alive.
+    Heard(LeaseId, Progress),
+    /// A receipt arrived and verifies; what it says of the outcome.
+    Result(LeaseId, Result<(), Failure>),
+    /// A receipt arrived and does not verify.
+    Forged(LeaseId, String),
+    /// The link to an executor broke.
+    Down(String),
+    /// The caller wants the end.
+    Cancel,
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Offer the call to `executor` under this lease.
+    Offer { executor: String, lease: LeaseId, attempt: u32, fence: u64 },
+    /// The executor took it: tell the caller.
+    Placed { executor: String, attempt: u32 },
+    /// Tell the caller how far it is.
+    Report(Progress),
+    /// A try came to nothing: tell the caller.
+    Lost { executor: String, reason: String },
+    /// Tell the executor to end the lease.
+    Revoke { executor: String, lease: LeaseId },
+    /// Answer a result.
+    Acknowledge { executor: String, lease: LeaseId, verdict: Verdict },
+    /// The end; `Ok` names the lease whose receipt counts.
+    Finish(Result<LeaseId, Failure>),
+}
+
+/// One try.
+#[derive(Clone, Debug)]
+struct Try {
+    executor: String,
+    lease: LeaseId,
+    is_accepted: bool,
+    /// When its silence ends the lease for good.
+    expires: Instant,
+    /// When its silence starts another try.
+    suspect_at: Instant,
+    is_open: bool,
+    last: Option<Progress>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    bounds: Bounds,
+    waiting: VecDeque<String>,
+    tries: Vec<Try>,
+    reasons: Vec<String>,
+    last_failure: Option<Failure>,
+    is_over: bool,
+}
+
+impl Lifecycle {
+    /// A life that waits for its candidates.
+    pub(crate) const fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            waiting: VecDeque::new(),
+            tries: Vec::new(),
+            reasons: Vec::new(),
+            last_failure: None,
+            is_over: false,
+        }
+    }
+
+    /// Hears `event`; `fresh` is the lease of the next offer, if there is one.
+    pub(crate) fn handle(&mut self, event: Event, now: Instant, fresh: LeaseId) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Ranked(peers) => self.waiting.extend(peers),
+            Event::Accepted(lease) => self.accepted(lease, now, &mut actions),
+            Event::Declined(lease, why) => self.lost(lease, why, &mut actions),
+            Event::Heard(lease, progress) => self.heard(lease, progress, now, &mut actions),
+            Event::Result(lease, outcome) => self.result(lease, outcome, &mut actions),
+            Event::Forged(lease, why) => self.forged(lease, &why, &mut actions),
+            Event::Down(peer) => self.down(&peer, now),
+            Event::Cancel => self.end(Err(cancelled()), &mut actions),
+            Event::Tick => {}
+        }
+        self.expire(now, &mut actions);
+        self.advance(now, fresh, &mut actions);
+        actions
+    }
+
+    /// When to call again with [`Event::Tick`], at the latest.
+    pub(crate) fn next_tick(&self) -> Instant {
+        self.tries
+            .iter()
+            .filter(|t| t.is_open)
+            .map(|t| t.expires.min(t.suspect_at))
+            .chain([self.bounds.deadline])
+            .min()
+            .unwrap_or(self.bounds.deadline)
+    }
+
+    /// Tries so far.
+    pub(crate) fn attempts(&self) -> u32 {
+        u32::try_from(self.tries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Who holds the newest try.
+    pub(crate) fn executor(&self) -> Option<&str> {
+        self.tries.last().map(|t| t.executor.as_str())
+    }
+
+    fn find(&mut self, lease: LeaseId) -> Option<&mut Try> {
+        self.tries.iter_mut().find(|t| t.lease == lease)
+    }
+
+    fn accepted(&mut self, lease: LeaseId, now: Instant, actions: &mut Vec<Action>) {
+        let (ttl, suspect) = (self.bounds.lease_ttl, self.bounds.suspect_after);
+        let attempt = self.attempts();
+        let Some(held) = self.find(lease).filter(|t| t.is_open && !t.is_accepted) else { return };
+        held.is_accepted = true;
+        held.expires = now + ttl + ttl / 2;
+        held.suspect_at = now + suspect;
+        actions.push(Action::Placed { executor: held.executor.clone(), attempt });
+    }
+
+    fn heard(&mut self, lease: LeaseId, progress: Progress, now: Instant, actions: &mut Vec<Action>) {
+        self.accepted(lease, now, actions);
+        let (ttl, suspect) = (self.bounds.lease_ttl, self.bounds.suspect_after);
+        let Some(held) = self.find(lease).filter(|t| t.is_open) else { return };
+        held.expires = now + ttl + ttl / 2;
+        held.suspect_at = now + suspect;
+        if held.last != Some(progress) {
+            held.last = Some(progress);
+            actions.push(Action::Report(progress));
+        }
+    }
+
+    fn lost(&mut self, lease: LeaseId, why: String, actions: &mut Vec<Action>) {
+        let Some(held) = self.find(lease).filter(|t| t.is_open) else { return };
+        held.is_open = false;
+        let executor = held.executor.clone();
+        self.reasons.push(format!("{executor}: {why}"));
+        actions.push(Action::Lost { executor, reason: why });
+    }
+
+    fn result(&mut self, lease: LeaseId, outcome: Result<(), Failure>, actions: &mut Vec<Action>) {
+        let (is_pure, is_over) = (self.bounds.is_pure, self.is_over);
+        let Some(held) = self.find(lease) else { return };
+        let counts = !is_over && (held.is_open || is_pure);
+        let executor = held.executor.clone();
+        let verdict = if counts { Verdict::Accepted } else { Verdict::Late };
+        actions.push(Action::Acknowledge { executor, lease, verdict });
+        if !counts {
+            return;
+        }
+        match outcome {
+            Ok(()) => self.end(Ok(lease), actions),
+            Err(failure) if failure.class.is_worth_another_executor() => {
+                self.last_failure = Some(failure.clone());
+                self.lost(lease, failure.message, actions);
+            }
+            Err(failure) => {
+                self.close(lease);
+                self.end(Err(failure), actions);
+            }
+        }
+    }
+
+    fn forged(&mut self, lease: LeaseId, why: &str, actions: &mut Vec<Action>) {
+        let Some(held) = self.find(lease) else { return };
+        let executor = held.executor.clone();
+        actions.push(Action::Acknowledge { executor, lease, verdict: Verdict::Mismatch });
+        self.lost(lease, format!("its receipt does not verify: {why}"), actions);
+    }
+
+    /// A broken link makes a try suspect at once; the lease itself runs on,
+    /// since a repeated session may bring its result.
+    fn down(&mut self, peer: &str, now: Instant) {
+        for held in self.tries.iter_mut().filter(|t| t.is_open && t.executor == peer) {
+            held.suspect_at = held.suspect_at.min(now);
+            if !held.is_accepted {
+                held.expires = now;
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if !self.is_over && now >= self.bounds.deadline {
+            self.end(Err(self.out_of_time()), actions);
+        }
+        let silent: Vec<(LeaseId, bool)> = self
+            .tries
+            .iter()
+            .filter(|t| t.is_open && now >= t.expires)
+            .map(|t| (t.lease, t.is_accepted))
+            .collect();
+        for (lease, was_accepted) in silent {
+            let why = if was_accepted { "fell silent" } else { "did not answer the offer" };
+            self.lost(lease, why.to_owned(), actions);
+        }
+    }
+
+    fn advance(&mut self, now: Instant, fresh: LeaseId, actions: &mut Vec<Action>) {
+        if self.is_over || !self.wants_another_try(now) {
+            return;
+        }
+        let executor = if self.attempts() < self.bounds.max_attempts { self.waiting.pop_front() } else { None };
+        match executor {
+            Some(executor) => self.offer(executor, now, fresh, actions),
+            None if self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() => {
+                let failure = self.given_up();
+                self.end(Err(failure), actions);
+            }
+            None => self.stop_suspecting(),
+        }
+    }
+
+    /// No try is open, or every open one is suspect and the code may run twice.
+    fn wants_another_try(&self, now: Instant) -> bool {
+        let mut open = self.tries.iter().filter(|t| t.is_open).peekable();
+        let may_run_twice = self.bounds.is_pure || self.bounds.may_repeat;
+        open.peek().is_none() || (may_run_twice && open.all(|t| now >= t.suspect_at))
+    }
+
+    /// Nobody is left to try: wait for the leases that are still open.
+    fn stop_suspecting(&mut self) {
+        for held in self.tries.iter_mut().filter(|t| t.is_open) {
+            held.suspect_at = held.expires;
+        }
+    }
+
+    fn offer(&mut self, executor: String, now: Instant, fresh: LeaseId, actions: &mut Vec<Action>) {
+        let expires = now + self.bounds.offer_timeout;
+        self.tries.push(Try {
+            executor: executor.clone(),
+            lease: fresh,
+            is_accepted: false,
+            expires,
+            suspect_at: expires,
+            is_open: true,
+            last: None,
+        });
+        let attempt = self.attempts();
+        actions.push(Action::Offer { executor, lease: fresh, attempt, fence: u64::from(attempt) });
+    }
+
+    fn close(&mut self, lease: LeaseId) {
+        if let Some(held) = self.find(lease) {
+            held.is_open = false;
+        }
+    }
+
+    fn end(&mut self, end: Result<LeaseId, Failure>, actions: &mut Vec<Action>) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = true;
+        let winner = end.as_ref().ok().copied();
+        for held in self.tries.iter_mut().filter(|t| t.is_open) {
+            held.is_open = false;
+            if Some(held.lease) != winner {
+                actions.push(Action::Revoke { executor: held.executor.clone(), lease: held.lease });
+            }
+        }
+        actions.push(Action::Finish(end));
+    }
+
+    fn out_of_time(&self) -> Failure {
+        let phase = self.tries.iter().rev().find_map(|t| t.last).map(|p| p.phase);
+        let doing = match phase {
+            None => "before an executor took it",
+            Some(Phase::Queued) => "while it waited for a slot",
+            Some(Phase::Fetching) => "while its input was fetched",
+            Some(Phase::Running) => "while it ran",
+            Some(Phase::Storing) => "while its output was stored",
+        };
+        Failure::new(Class::Deadline, "deadline", format!("the invocation's time ran out {doing}"))
+            .with_hint("give it more with --timeout, such as --timeout 10m")
+    }
+
+    fn given_up(&self) -> Failure {
+        let tried = self.reasons.join("; ");
+        match &self.last_failure {
+            Some(failure) if self.attempts() == 1 => failure.clone(),
+            Some(failure) => Failure { message: format!("{} (tried {tried})", failure.message), ..failure.clone() },
+            None => Failure::new(Class::Lost, "lost", format!("no executor finished it: {tried}")),
+        }
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(Class::Cancelled, "cancelled", "the invocation was cancelled")
+}
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

@@ -1,0 +1,167 @@
+//! Promises of the life cycle, by hand and by random histories.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(20);
+
+fn bounds(now: Instant, is_pure: bool) -> Bounds {
+    Bounds {
+        max_attempts: 5,
+        lease_ttl: TTL,
+        suspect_after: Duration::from_secs(11),
+        offer_timeout: Duration::from_secs(5),
+        deadline: now + Duration::from_secs(300),
+        is_pure,
+        may_repeat: false,
+    }
+}
+
+fn lease(n: u64) -> LeaseId {
+    LeaseId::new(n, u128::from(n))
+}
+
+fn peers(names: &[&str]) -> Event {
+    Event::Ranked(names.iter().map(|n| (*n).to_owned()).collect())
+}
+
+fn running() -> Progress {
+    Progress { phase: Phase::Running, input_bytes: 1 }
+}
+
+fn finish(actions: &[Action]) -> Option<&Result<LeaseId, Failure>> {
+    actions.iter().find_map(|a| if let Action::Finish(end) = a { Some(end) } else { None })
+}
+
+fn offered_to(actions: &[Action]) -> Option<&str> {
+    actions.iter().find_map(|a| if let Action::Offer { executor, .. } = a { Some(executor.as_str()) } else { None })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_best_candidate_gets_the_first_offer() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    assert_eq!(offered_to(&life.handle(peers(&["a", "b"]), now, lease(1))), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_offer_goes_to_the_next_candidate() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    let actions = life.handle(Event::Declined(lease(1), "full".into()), now, lease(2));
+    assert_eq!(offered_to(&actions), Some("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_executor_of_a_pure_call_is_replaced_and_its_late_result_still_counts() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    life.handle(Event::Heard(lease(1), running()), now, lease(2));
+    let later = now + Duration::from_secs(12);
+    assert_eq!(offered_to(&life.handle(Event::Tick, later, lease(2))), Some("b"));
+    let actions = life.handle(Event::Result(lease(1), Ok(())), later, lease(3));
+    assert_eq!(finish(&actions), Some(&Ok(lease(1))));
+    assert!(actions.contains(&Action::Revoke { executor: "b".into(), lease: lease(2) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, false));
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    life.handle(Event::Heard(lease(1), running()), now, lease(2));
+    let suspect = life.handle(Event::Tick, now + Duration::from_secs(12), lease(2));
+    assert_eq!(offered_to(&suspect), None);
+    let over = life.handle(Event::Tick, now + TTL + TTL / 2, lease(2));
+    assert_eq!(offered_to(&over), Some("b"));
+    let late = life.handle(Event::Result(lease(1), Ok(())), now + TTL * 2, lease(3));
+    assert!(matches!(late.as_slice(), [Action::Acknowledge { verdict: Verdict::Late, .. }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fault_of_the_code_is_never_tried_elsewhere() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    let trap = Failure::new(Class::User, "trap", "unreachable executed");
+    let actions = life.handle(Event::Result(lease(1), Err(trap.clone())), now, lease(2));
+    assert_eq!(finish(&actions), Some(&Err(trap)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_receipt_is_refused_and_the_next_candidate_tried() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    let actions = life.handle(Event::Forged(lease(1), "signature".into()), now, lease(2));
+    assert_eq!(offered_to(&actions), Some("b"));
+    assert!(actions.contains(&Action::Acknowledge {
+        executor: "a".into(),
+        lease: lease(1),
+        verdict: Verdict::Mismatch
+    }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_revokes_the_open_lease() {
+    let now = Instant::now();
+    let mut life = Lifecycle::new(bounds(now, true));
+    life.handle(peers(&["a"]), now, lease(1));
+    let actions = life.handle(Event::Cancel, now, lease(2));
+    assert!(actions.contains(&Action::Revoke { executor: "a".into(), lease: lease(1) }));
+    assert!(matches!(finish(&actions), Some(Err(failure)) if failure.class == Class::Cancelled));
+}
+
+/// A random event about one of the first few leases.
+fn any_event() -> impl Strategy<Value = Event> {
+    let l = (1u64..8).prop_map(lease);
+    prop_oneof![
+        l.clone().prop_map(Event::Accepted),
+        l.clone().prop_map(|l| Event::Declined(l, "no".into())),
+        l.clone().prop_map(|l| Event::Heard(l, running())),
+        l.clone().prop_map(|l| Event::Result(l, Ok(()))),
+        l.clone().prop_map(|l| Event::Result(l, Err(Failure::new(Class::Node, "node", "disk")))),
+        l.clone().prop_map(|l| Event::Result(l, Err(Failure::new(Class::User, "user", "trap")))),
+        l.prop_map(|l| Event::Forged(l, "sig".into())),
+        Just(Event::Down("a".into())),
+        Just(Event::Cancel),
+        Just(Event::Tick),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_history_ends_once_and_by_its_deadline(
+        history in prop::collection::vec((any_event(), 0u64..15_000), 0..40),
+        is_pure in any::<bool>(),
+    ) {
+        let mut now = Instant::now();
+        let mut life = Lifecycle::new(bounds(now, is_pure));
+        let mut ends = 0;
+        let mut fences = Vec::new();
+        let mut count = |actions: &[Action]| {
+            for action in actions {
+                match action {
+                    Action::Finish(_) => ends += 1,
+                    Action::Offer { fence, .. } => fences.push(*fence),
+                    _ => {}
+                }
+            }
+        };
+        let mut next = 1;
+        count(&life.handle(peers(&["a", "b", "c", "d", "e", "f", "g"]), now, lease(next)));
+        for (event, wait) in history {
+            now += Duration::from_millis(wait);
+            next = u64::from(life.attempts()) + 1;
+            count(&life.handle(event, now, lease(next)));
+        }
+        now += Duration::from_secs(1_000);
+        count(&life.handle(Event::Tick, now, lease(next + 1)));
+        prop_assert_eq!(ends, 1);
+        prop_assert!(fences.windows(2).all(|pair| pair[0] < pair[1]));
+        prop_assert!(fences.len() <= 5);
+    }
+}

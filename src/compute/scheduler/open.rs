@@ -1,0 +1,254 @@
+//! The invocations that are open, and the records of those that ended.
+//!
+//! Takes what drivers note and what executors say, gives each message to the
+//! driver whose lease it is about. A table, nothing more.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::lifecycle;
+use super::prepare::Prepared;
+use crate::compute::{Explanation, Failure, Finished, Record, clock};
+use crate::mesh::Address;
+use crate::model::{Class, Delivery, LeaseId, Message, PeerId, Verdict};
+use crate::store::{RecordRow, Store};
+
+/// Ended invocations that `ps --all` shows.
+const SHOWN: u32 = 200;
+
+/// What a driver hears.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Something for its machine.
+    Event(lifecycle::Event),
+    /// A result, still to be verified.
+    Result(Address, Delivery),
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Open {
+    store: Store,
+    max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    reserved: usize,
+    entries: HashMap<String, Entry>,
+    leases: HashMap<LeaseId, (PeerId, mpsc::Sender<Heard>)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Record,
+    mailbox: mpsc::Sender<Heard>,
+    cancel: CancellationToken,
+    over: watch::Sender<bool>,
+}
+
+/// A place in the table that was promised and is given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    open: &'a Open,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.open.inner.lock();
+        inner.reserved = inner.reserved.saturating_sub(1);
+    }
+}
+
+impl Place<'_> {
+    /// Fills the place.
+    pub(super) fn open(self, prepared: &Prepared, mailbox: mpsc::Sender<Heard>, cancel: CancellationToken) {
+        let record = Record {
+            invocation: prepared.invocation.to_string(),
+            state: "accepted".to_owned(),
+            call: prepared.call_cid.to_string(),
+            function: prepared.call.function.to_string(),
+            executor: None,
+            attempts: 0,
+            submitted: prepared.submitted_ms,
+            elapsed_ms: 0,
+            result: None,
+            error: None,
+            explanation: None,
+        };
+        let entry = Entry { record, mailbox, cancel, over: watch::Sender::new(false) };
+        self.open.inner.lock().entries.insert(prepared.invocation.to_string(), entry);
+    }
+}
+
+impl Open {
+    /// An empty table of at most `max` open invocations.
+    pub(super) fn new(store: Store, max: usize) -> Self {
+        Self { store, max, inner: Mutex::default() }
+    }
+
+    /// Promises a place, or says that there is none.
+    pub(super) fn reserve(&self) -> Result<Place<'_>, Failure> {
+        let mut inner = self.inner.lock();
+        if inner.entries.len() + inner.reserved >= self.max {
+            return Err(Failure::new(Class::Refused, "busy", format!("{} invocations are open already", self.max))
+                .with_hint("try again in a second, or raise scheduler.max_open"));
+        }
+        inner.reserved += 1;
+        Ok(Place { open: self })
+    }
+
+    /// Invocations without an end.
+    pub(super) fn count(&self) -> usize {
+        self.inner.lock().entries.len()
+    }
+
+    /// Notes a lease of `peer`, so that what it says reaches this driver.
+    pub(super) fn lease(&self, lease: LeaseId, peer: PeerId, mailbox: mpsc::Sender<Heard>) {
+        self.inner.lock().leases.insert(lease, (peer, mailbox));
+    }
+
+    /// Whether `from` holds this lease of an open invocation.
+    pub(super) fn knows(&self, from: &Address, lease: LeaseId) -> bool {
+        self.inner.lock().leases.get(&lease).is_some_and(|(peer, _)| *peer == from.peer)
+    }
+
+    /// Gives an event to the driver of `lease`, if `from` holds it.
+    pub(super) fn tell(&self, from: &Address, lease: LeaseId, event: lifecycle::Event) {
+        self.pass(from, lease, Heard::Event(event));
+    }
+
+    /// Gives a result to its driver, or the answer to one that nobody awaits.
+    pub(super) fn deliver(&self, from: &Address, delivery: Delivery) -> Option<Message> {
+        let lease = delivery.lease;
+        let passed = self.pass(from, lease, Heard::Result(from.clone(), delivery));
+        (!passed).then_some(Message::ResultAck { lease, verdict: Verdict::Late })
+    }
+
+    /// The machine of a driver whose mailbox is full hears of it again with
+    /// the next heartbeat or repeated result.
+    fn pass(&self, from: &Address, lease: LeaseId, heard: Heard) -> bool {
+        let inner = self.inner.lock();
+        let holder = inner.leases.get(&lease).filter(|(peer, _)| *peer == from.peer);
+        holder.is_some_and(|(_, mailbox)| mailbox.try_send(heard).is_ok() || !mailbox.is_closed())
+    }
+
+    /// Tells every driver with a lease there that the link to `peer` broke.
+    pub(super) fn unlinked(&self, peer: &Address) {
+        for (holder, mailbox) in self.inner.lock().leases.values() {
+            if *holder == peer.peer {
+                let event = lifecycle::Event::Down(peer.peer.to_string());
+                let _full_ones_have_heartbeats = mailbox.try_send(Heard::Event(event));
+            }
+        }
+    }
+
+    /// Changes the record of an open invocation.
+    pub(super) fn note(&self, invocation: &str, change: impl FnOnce(&mut Record)) {
+        if let Some(entry) = self.inner.lock().entries.get_mut(invocation) {
+            change(&mut entry.record);
+        }
+    }
+
+    /// Notes where it may run.
+    pub(super) fn explained(&self, invocation: &str, explanation: &Explanation) {
+        self.note(invocation, |record| {
+            record.state = "queued".to_owned();
+            record.explanation = Some(explanation.clone());
+        });
+    }
+
+    /// Closes an invocation with its end.
+    pub(super) fn close(&self, invocation: &str, end: Result<Finished, Failure>) {
+        let mut inner = self.inner.lock();
+        let Some(mut entry) = inner.entries.remove(invocation) else { return };
+        inner.leases.retain(|_, (_, mailbox)| !mailbox.same_channel(&entry.mailbox));
+        drop(inner);
+        end_record(&mut entry.record, end);
+        self.persist(&entry.record);
+        entry.over.send_replace(true);
+    }
+
+    fn persist(&self, record: &Record) {
+        let Ok(body) = serde_json::to_string(record) else { return };
+        let row = RecordRow { invocation: record.invocation.clone(), at_ms: clock::unix_ms(), body };
+        if let Err(error) = self.store.put_record(&row) {
+            warn!(invocation.id = record.invocation, %error, "the record of an invocation is not kept");
+        }
+    }
+
+    /// Asks the driver for the end.
+    pub(super) fn cancel(&self, invocation: &str) {
+        if let Some(entry) = self.inner.lock().entries.get(invocation) {
+            entry.cancel.cancel();
+        }
+    }
+
+    /// Tells when an open invocation ends; none if it is not open.
+    pub(super) fn ended(&self, invocation: &str) -> Option<watch::Receiver<bool>> {
+        self.inner.lock().entries.get(invocation).map(|entry| entry.over.subscribe())
+    }
+
+    /// A record by its name or a prefix of it.
+    pub(super) fn record(&self, name: &str) -> Result<Record, Failure> {
+        let name = name.to_uppercase();
+        let mut found: Vec<Record> = {
+            let inner = self.inner.lock();
+            let open = inner.entries.iter().filter(|(id, _)| id.starts_with(&name));
+            open.map(|(_, entry)| aged(&entry.record)).collect()
+        };
+        let rows = self.store.records_like(&name).unwrap_or_default();
+        found.extend(rows.iter().filter_map(of_row));
+        match (found.pop(), found.is_empty()) {
+            (Some(record), true) if !name.is_empty() => Ok(record),
+            (Some(_), _) => Err(Failure::new(Class::User, "ambiguous", format!("{name} names several invocations"))
+                .with_hint("give more of its letters")),
+            (None, _) => Err(Failure::new(Class::User, "not_found", format!("no invocation {name} is known here"))
+                .with_hint("list them with: timerose ps --all")),
+        }
+    }
+
+    /// Open ones, newest first, then ended ones if `all`.
+    pub(super) fn records(&self, all: bool) -> Vec<Record> {
+        let mut records: Vec<Record> = self.inner.lock().entries.values().map(|e| aged(&e.record)).collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.submitted));
+        if all {
+            records.extend(self.store.records(SHOWN).unwrap_or_default().iter().filter_map(of_row));
+        }
+        records
+    }
+}
+
+fn of_row(row: &RecordRow) -> Option<Record> {
+    serde_json::from_str(&row.body).ok()
+}
+
+/// An open record with its age.
+fn aged(record: &Record) -> Record {
+    Record { elapsed_ms: clock::unix_ms().saturating_sub(record.submitted), ..record.clone() }
+}
+
+fn end_record(record: &mut Record, end: Result<Finished, Failure>) {
+    record.elapsed_ms = clock::unix_ms().saturating_sub(record.submitted);
+    match end {
+        Ok(finished) => {
+            record.state = "succeeded".to_owned();
+            record.executor = Some(finished.executor.clone());
+            record.result = Some(finished);
+        }
+        Err(failure) => {
+            record.state = match failure.class {
+                Class::Cancelled => "cancelled",
+                Class::Deadline => "expired",
+                _ => "failed",
+            }
+            .to_owned();
+            record.error = Some(failure);
+        }
+    }
+}

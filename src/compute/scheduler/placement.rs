@@ -1,0 +1,231 @@
+//! Finds candidates and hears what each holds of the input.
+//!
+//! Takes a prepared call, gives the ranked candidates with their addresses.
+//! Hints (provider records, adverts, configuration) are only reasons to ask;
+//! a candidate counts once it answered over its link. The search ends when a
+//! live candidate holds everything and those as near had time to answer, when
+//! everyone answered, or at the find timeout.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::prepare::Prepared;
+use super::ranking::{Considered, Rules, rank};
+use crate::compute::{Explanation, runtime_name};
+use crate::mesh::{Address, Hint, Mesh, Query, Source};
+use crate::model::{CandidateReport, Message, PeerId, Presence, Probe};
+
+/// How long others may still answer once a candidate holds everything.
+const SETTLE: Duration = Duration::from_millis(60);
+/// How long a candidate may take to answer a probe, its link being up.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Candidates asked for one invocation.
+const MAX_CANDIDATES: usize = 64;
+
+/// Asks candidates. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Placement {
+    mesh: Mesh,
+    probes: Arc<Mutex<HashMap<u64, (PeerId, oneshot::Sender<CandidateReport>)>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// What a search gave.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Everyone considered, best first.
+    pub(super) explanation: Explanation,
+    /// Where they can be dialled.
+    pub(super) addresses: HashMap<String, Vec<String>>,
+    /// Where the input can be fetched.
+    pub(super) sources: Vec<String>,
+}
+
+type Asking<'a> = FuturesUnordered<BoxFuture<'a, (PeerId, Duration, Result<CandidateReport, String>)>>;
+
+impl Placement {
+    /// Over the mesh.
+    pub(super) fn new(mesh: Mesh) -> Self {
+        Self { mesh, probes: Arc::default(), next: Arc::default() }
+    }
+
+    /// A candidate answered.
+    pub(super) fn reported(&self, from: &PeerId, report: CandidateReport) {
+        let mut probes = self.probes.lock();
+        if probes.get(&report.id).is_some_and(|(peer, _)| peer == from)
+            && let Some((_, answer)) = probes.remove(&report.id)
+        {
+            let _nobody_waits_any_more = answer.send(report);
+        }
+    }
+
+    /// Looks for candidates and ranks them.
+    pub(super) async fn find(&self, prepared: &Prepared) -> Found {
+        let mut search = Search::new(prepared);
+        let query = Query {
+            input: prepared.sought_input(),
+            function: Some(prepared.call.function),
+            runtime: prepared.manifest.runtime.sandbox().to_owned(),
+            timeout: prepared.request.find_timeout,
+        };
+        let mut hints = Box::pin(self.mesh.find(query)).fuse();
+        let mut asking: Asking<'_> = FuturesUnordered::new();
+        let mut hints_over = false;
+        while !(hints_over && asking.is_empty()) {
+            let stop = tokio::time::sleep_until(search.stop_at());
+            tokio::select! {
+                hint = hints.next(), if !hints_over => match hint {
+                    Some(hint) => {
+                        if let Some((peer, addresses)) = search.hinted(hint) {
+                            asking.push(self.ask(peer, addresses, prepared, search.until).boxed());
+                        }
+                    }
+                    None => hints_over = true,
+                },
+                Some((peer, rtt, answer)) = asking.next(), if !asking.is_empty() => search.answered(peer, rtt, answer),
+                () = stop => break,
+            }
+        }
+        search.finish(prepared)
+    }
+
+    /// Links up with `peer` and hears its account.
+    async fn ask(
+        &self,
+        peer: PeerId,
+        addresses: Vec<String>,
+        prepared: &Prepared,
+        until: Instant,
+    ) -> (PeerId, Duration, Result<CandidateReport, String>) {
+        let address = Address::from(peer);
+        let wait = until.duration_since(Instant::now());
+        let began = Instant::now();
+        if let Err(error) = self.mesh.connect(&address, &addresses, wait).await {
+            return (peer, began.elapsed(), Err(error.to_string()));
+        }
+        let began = Instant::now();
+        let answer = self.probe(&address, prepared, until.min(Instant::now() + PROBE_TIMEOUT)).await;
+        let rtt = self.mesh.rtt(&peer).unwrap_or_else(|| began.elapsed());
+        (peer, rtt, answer)
+    }
+
+    async fn probe(&self, to: &Address, prepared: &Prepared, until: Instant) -> Result<CandidateReport, String> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, report) = oneshot::channel();
+        self.probes.lock().insert(id, (to.peer, answer));
+        let probe = Probe {
+            id,
+            function: prepared.call.function,
+            code: *prepared.manifest.runtime.code(),
+            runtime: runtime_name(&prepared.manifest.runtime),
+            input: prepared.sought_input(),
+        };
+        let sent = self.mesh.send(to, Message::Probe(probe)).await;
+        let heard = match sent {
+            Ok(()) => tokio::time::timeout_at(until, report).await,
+            Err(error) => return Err(error.to_string()),
+        };
+        self.probes.lock().remove(&id);
+        match heard {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(_)) | Err(_) => Err("did not answer in time".to_owned()),
+        }
+    }
+}
+
+/// One search under way.
+struct Search {
+    until: Instant,
+    settled: Option<Instant>,
+    seeks_input: bool,
+    considered: HashMap<PeerId, Considered>,
+    addresses: HashMap<String, Vec<String>>,
+    sources: Vec<String>,
+}
+
+impl Search {
+    fn new(prepared: &Prepared) -> Self {
+        Self {
+            until: Instant::now() + prepared.request.find_timeout,
+            settled: None,
+            seeks_input: prepared.sought_input().is_some(),
+            considered: HashMap::new(),
+            addresses: HashMap::new(),
+            sources: Vec::new(),
+        }
+    }
+
+    fn stop_at(&self) -> Instant {
+        self.settled.map_or(self.until, |settled| settled.min(self.until))
+    }
+
+    /// Notes a hint; gives whom to ask, if it names somebody new.
+    fn hinted(&mut self, hint: Hint) -> Option<(PeerId, Vec<String>)> {
+        if matches!(hint.source, Source::Input) {
+            self.sources.extend(hint.addresses.iter().take(2).cloned());
+        }
+        self.addresses.entry(hint.peer.to_string()).or_default().extend(hint.addresses.iter().cloned());
+        if let Some(known) = self.considered.get_mut(&hint.peer) {
+            known.sources.push(hint.source.as_str());
+            return None;
+        }
+        if self.considered.len() >= MAX_CANDIDATES {
+            return None;
+        }
+        let considered = Considered {
+            peer: hint.peer.to_string(),
+            sources: vec![hint.source.as_str()],
+            rtt: Duration::ZERO,
+            answer: Err("did not answer in time".to_owned()),
+        };
+        self.considered.insert(hint.peer, considered);
+        Some((hint.peer, hint.addresses))
+    }
+
+    fn answered(&mut self, peer: PeerId, rtt: Duration, answer: Result<CandidateReport, String>) {
+        let Some(considered) = self.considered.get_mut(&peer) else { return };
+        let holds_all = answer.as_ref().is_ok_and(|report| {
+            report.veto.is_none() && (!self.seeks_input || report.input.is_some_and(|p| p.is_complete))
+        });
+        considered.rtt = rtt;
+        considered.answer = answer;
+        if holds_all && self.settled.is_none() {
+            self.settled = Some(Instant::now() + SETTLE);
+        }
+    }
+
+    fn finish(mut self, prepared: &Prepared) -> Found {
+        let rules = Rules {
+            local_only: prepared.request.local_only && self.seeks_input,
+            only: prepared.request.executor.as_deref(),
+            code_bytes: 0,
+            input_bytes: None,
+        };
+        let considered = self.considered.into_values().map(|c| if self.seeks_input { c } else { with_all(c) });
+        let seed = u64::from_le_bytes(prepared.call_cid.hash().digest().first_chunk().copied().unwrap_or_default());
+        let tie = |peer: &str| peer.bytes().fold(seed ^ prepared.submitted_ms, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let mut explanation = rank(considered.collect(), rules, tie);
+        if !prepared.request.placement {
+            explanation.candidates.sort_by_key(|c| (c.veto.is_some(), tie(&c.peer)));
+        }
+        self.sources.truncate(16);
+        Found { explanation, addresses: self.addresses, sources: self.sources }
+    }
+}
+
+/// An input that rides along lies with everybody.
+fn with_all(mut considered: Considered) -> Considered {
+    if let Ok(report) = &mut considered.answer {
+        report.input = Some(Presence { is_complete: true, ..Presence::default() });
+    }
+    considered
+}

@@ -1,0 +1,82 @@
+//! Promises of the ranking.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn report(input: Option<Presence>) -> CandidateReport {
+    CandidateReport {
+        id: 0,
+        veto: None,
+        slots: 2,
+        free: 2,
+        queued: 0,
+        run_ms: None,
+        has_code: true,
+        is_warm: true,
+        fetch_bytes_per_s: 0,
+        input,
+    }
+}
+
+fn candidate(peer: &str, answer: CandidateReport) -> Considered {
+    Considered { peer: peer.to_owned(), sources: vec!["advert"], rtt: Duration::from_millis(5), answer: Ok(answer) }
+}
+
+fn complete(bytes: u64) -> Option<Presence> {
+    Some(Presence { local_bytes: bytes, is_complete: true, ..Presence::default() })
+}
+
+fn share(local: u64, missing: u64, unknown: u64) -> Option<Presence> {
+    Some(Presence { local_bytes: local, missing_bytes: missing, unknown_bytes: unknown, is_complete: false })
+}
+
+fn first(considered: Vec<Considered>, rules: Rules<'_>) -> Candidate {
+    rank(considered, rules, |_| 0).candidates.remove(0)
+}
+
+#[test]
+fn the_holder_of_all_bytes_beats_a_decoy_that_holds_some() {
+    let decoy = candidate("decoy", report(share(3 << 20, 47 << 20, 0)));
+    let holder = candidate("holder", report(complete(50 << 20)));
+    assert_eq!(first(vec![decoy, holder], Rules::default()).peer, "holder");
+}
+
+#[test]
+fn a_small_input_moves_to_a_free_node_rather_than_wait_in_a_queue() {
+    let busy = CandidateReport { free: 0, queued: 20, run_ms: Some(1_000), ..report(complete(1_000)) };
+    let free = CandidateReport { run_ms: Some(1_000), ..report(None) };
+    let best = first(vec![candidate("busy", busy), candidate("free", free)], Rules::default());
+    assert_eq!(best.peer, "free");
+}
+
+#[test]
+fn local_only_takes_nobody_without_proof_and_says_what_is_lacking() {
+    let rules = Rules { local_only: true, ..Rules::default() };
+    let best = first(vec![candidate("some", report(share(5, 7, 0)))], rules);
+    assert!(best.veto.is_some_and(|why| why.contains("5 bytes there, 7 missing")));
+}
+
+#[test]
+fn a_veto_keeps_its_reason_and_ranks_last() {
+    let silent = Considered { answer: Err("did not answer".into()), ..candidate("silent", report(None)) };
+    let ranked = rank(vec![silent, candidate("slow", report(None))], Rules::default(), |_| 0);
+    assert_eq!(ranked.candidates[1].veto.as_deref(), Some("did not answer"));
+}
+
+proptest! {
+    #[test]
+    fn predictions_are_the_sum_of_their_terms_and_sorted(
+        seeds in prop::collection::vec((0u64..1 << 40, 0u64..1 << 40, 0u32..9, 0u32..99, any::<bool>()), 1..50)
+    ) {
+        let considered = seeds.iter().enumerate().map(|(n, (local, missing, free, queued, warm))| {
+            let input = share(*local, *missing, 0);
+            candidate(&n.to_string(), CandidateReport { free: *free, queued: *queued, is_warm: *warm, ..report(input) })
+        });
+        let ranked = rank(considered.collect(), Rules::default(), |_| 0);
+        for c in &ranked.candidates {
+            prop_assert_eq!(c.predicted_ms, c.terms.sum());
+        }
+        prop_assert!(ranked.candidates.windows(2).all(|w| w[0].predicted_ms <= w[1].predicted_ms));
+    }
+}

@@ -1,0 +1,70 @@
+//! Verifies what an executor delivered before anybody sees it.
+//!
+//! Takes a delivery and what was asked for, gives the receipt, or why it does
+//! not count.
+
+use crate::model::{Class, Delivery, LeaseId, Outcome, PeerId, Receipt};
+use crate::compute::Failure;
+use crate::wire;
+
+use super::prepare::Prepared;
+
+/// A receipt that was verified, and what it says.
+#[derive(Clone, Debug)]
+pub(super) struct Verified {
+    /// The receipt.
+    pub(super) receipt: Receipt,
+    /// It was made for an earlier invocation of the same call.
+    pub(super) is_memo: bool,
+}
+
+/// Checks signature, binding, and that the receipt is of this call and lease.
+///
+/// # Errors
+/// One line that names what does not fit.
+pub(super) fn verify(
+    delivery: &Delivery,
+    from: &PeerId,
+    lease: LeaseId,
+    asked: &Prepared,
+) -> Result<Verified, String> {
+    let (receipt, _signer) = wire::receipt::open(&delivery.receipt).map_err(|refusal| refusal.to_string())?;
+    if receipt.executor != from.to_string() {
+        return Err(format!("it is signed by {}, not by the executor", receipt.executor));
+    }
+    if receipt.call != asked.call_cid {
+        return Err(format!("it is of the call {}, not of {}", receipt.call, asked.call_cid));
+    }
+    let is_memo = receipt.invocation != asked.invocation;
+    let may_be_memo = asked.request.cache && asked.manifest.pure && receipt.outcome.output().is_some();
+    if is_memo && !may_be_memo {
+        return Err(format!("it is of the invocation {}", receipt.invocation));
+    }
+    if !is_memo && receipt.lease != lease {
+        return Err(format!("it is of the lease {}", receipt.lease));
+    }
+    for block in &delivery.blocks {
+        wire::verify_block(&block.cid, &block.data).map_err(|error| format!("{}: {error}", block.cid))?;
+    }
+    Ok(Verified { receipt, is_memo })
+}
+
+/// What the receipt says of the outcome.
+pub(super) fn outcome(receipt: &Receipt) -> Result<(), Failure> {
+    let failure = Failure::of_outcome(&receipt.outcome);
+    failure.map_or(Ok(()), |failure| Err(explained(failure, &receipt.outcome)))
+}
+
+/// Failures that a hint helps.
+fn explained(failure: Failure, outcome: &Outcome) -> Failure {
+    match failure.class {
+        Class::User if outcome.logs().is_some() => {
+            failure.with_hint("what the function wrote to its standard error: timerose logs INVOCATION")
+        }
+        Class::Deadline => failure.with_hint("the function's own limit is limits.wall_ms; a call can only tighten it"),
+        Class::Missing => {
+            failure.with_hint("connect to a node that has it (ipfs swarm connect ADDRESS), or wait longer with --fetch-timeout")
+        }
+        _ => failure,
+    }
+}

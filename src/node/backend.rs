@@ -1,0 +1,251 @@
+//! What the doors may do with a real node.
+//!
+//! Takes the roles, gives them as [`Backend`]. Translates; decides nothing.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::error;
+use crate::api::{
+    Allowed, Backend, EventStream, Freed, Health, Kept, NodeInfo, NodeView, Output, Reach, Removed, Storage,
+};
+use crate::compute::allow::{Allow, Who};
+use crate::compute::{
+    ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure, InvocationEvent, InvokeRequest, Record,
+    clock, storage,
+};
+use crate::config::Config;
+use crate::kubo;
+use crate::mesh::{Identity, Mesh};
+use crate::model::{Class, Cid, Roles};
+use crate::store::Store;
+use crate::wire::car;
+
+/// How long the code of a function may be waited for.
+const DEPLOY_WAIT: Duration = Duration::from_secs(10);
+
+/// The node behind the doors.
+#[derive(Debug)]
+pub(super) struct Doors {
+    pub(super) compute: Compute,
+    pub(super) mesh: Mesh,
+    pub(super) identity: Identity,
+    pub(super) store: Store,
+    pub(super) config: Config,
+    pub(super) version: kubo::Version,
+    pub(super) addresses: Vec<String>,
+    pub(super) ended: CancellationToken,
+}
+
+impl Doors {
+    fn allowed(&self) -> Result<Vec<Allowed>, Failure> {
+        let own = Allowed { peer: self.identity.peer().to_string(), until: None, source: "self".to_owned() };
+        let configured = self.config.executor.allow.iter().map(|peer| Allowed {
+            peer: peer.clone(),
+            until: None,
+            source: "config".to_owned(),
+        });
+        let stored = self.store.allowed().map_err(|e| error::store(&e))?;
+        let stored = stored.into_iter().map(|(peer, until)| Allowed {
+            peer,
+            until: until.map(|s| s.saturating_mul(1_000)),
+            source: "command".to_owned(),
+        });
+        Ok([own].into_iter().chain(configured).chain(stored).collect())
+    }
+
+    /// Makes the stored rules the executor's.
+    fn apply_allow(&self) -> Result<(), Failure> {
+        let rules = super::rules(&self.config, &self.store)?;
+        self.compute.set_allow(Allow::new(self.identity.peer(), rules));
+        Ok(())
+    }
+
+    fn removed(dry_run: bool, gone: Vec<storage::Kept>) -> Freed {
+        let mut removed: Vec<Kept> = Vec::new();
+        for one in gone {
+            match removed.iter_mut().find(|k| k.kind == one.kind) {
+                Some(sum) => {
+                    sum.count += 1;
+                    sum.bytes = sum.bytes.saturating_add(one.bytes);
+                }
+                None => removed.push(Kept { kind: one.kind, count: 1, bytes: one.bytes }),
+            }
+        }
+        Freed { dry_run, removed }
+    }
+
+    fn this(&self) -> NodeView {
+        let advert = self.compute.advert(Duration::ZERO);
+        NodeView {
+            peer: self.identity.peer().to_string(),
+            reach: Reach::This,
+            roles: Roles { executor: true, scheduler: true },
+            runtimes: advert.as_ref().map(|a| a.runtimes.clone()).unwrap_or_default(),
+            slots: advert.as_ref().map_or(0, |a| a.slots),
+            free: advert.as_ref().map_or(0, |a| a.free),
+            warm: advert.as_ref().map_or(0, |a| u32::try_from(a.warm.len()).unwrap_or(u32::MAX)),
+            rtt_ms: None,
+            heard: None,
+            labels: self.config.executor.labels.clone(),
+            agent: concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+fn who(peer: &str) -> Result<Who, Failure> {
+    peer.parse().map_err(|e: crate::compute::allow::ParseWhoError| {
+        Failure::new(Class::User, "bad_peer", e.to_string())
+            .with_hint("a peer ID looks like 12D3Koo…; `ipfs id -f '<id>'` prints a node's own")
+    })
+}
+
+impl Backend for Doors {
+    async fn deploy(&self, request: DeployRequest) -> Result<Deployed, Failure> {
+        self.compute.functions().deploy(request, DEPLOY_WAIT).await
+    }
+
+    async fn invoke(&self, request: InvokeRequest, input: Option<ByteStream>) -> Result<EventStream, Failure> {
+        let events: tokio::sync::mpsc::Receiver<InvocationEvent> =
+            self.compute.scheduler().submit(request, input).await?;
+        Ok(ReceiverStream::new(events).boxed())
+    }
+
+    async fn schedule(&self, request: InvokeRequest, input: Option<ByteStream>) -> Result<Explanation, Failure> {
+        self.compute.scheduler().explain_now(request, input).await
+    }
+
+    async fn record(&self, invocation: &str) -> Result<Record, Failure> {
+        self.compute.scheduler().record(invocation)
+    }
+
+    async fn records(&self, all: bool) -> Result<Vec<Record>, Failure> {
+        Ok(self.compute.scheduler().records(all))
+    }
+
+    async fn wait(&self, invocation: &str, timeout: Duration) -> Result<Record, Failure> {
+        self.compute.scheduler().wait(invocation, timeout).await
+    }
+
+    async fn cancel(&self, invocation: &str) -> Result<Record, Failure> {
+        self.compute.scheduler().cancel(invocation).await
+    }
+
+    async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
+        self.compute.logs(invocation).await
+    }
+
+    async fn output(&self, name: &str) -> Result<Output, Failure> {
+        let cid = match name.parse::<Cid>() {
+            Ok(cid) => cid,
+            Err(_) => self.compute.output_of(name)?,
+        };
+        let (is_directory, bytes) = self.compute.read(&cid, DEPLOY_WAIT).await?;
+        Ok(Output { cid: cid.to_string(), is_directory, bytes })
+    }
+
+    async fn receipt(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        self.compute.receipt(name).await
+    }
+
+    async fn receipt_car(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let blocks = self.compute.receipt_blocks(name).await?;
+        let root: Vec<Cid> = blocks.first().map(|b| b.cid).into_iter().collect();
+        car::write(&root, blocks.iter().map(|b| (&b.cid, b.data.as_slice())))
+            .map_err(|e| Failure::new(Class::Node, "internal", e.to_string()))
+    }
+
+    async fn functions(&self) -> Result<Vec<Deployed>, Failure> {
+        self.compute.functions().list()
+    }
+
+    async fn remove_function(&self, name: &str) -> Result<Removed, Failure> {
+        let gone = self.compute.functions().remove(name).await?;
+        Ok(Removed { function: gone.function, name: gone.name })
+    }
+
+    async fn allow_list(&self) -> Result<Vec<Allowed>, Failure> {
+        self.allowed()
+    }
+
+    async fn allow_add(&self, peer: &str, lasts: Option<Duration>) -> Result<Allowed, Failure> {
+        let who = who(peer)?.to_string();
+        let until = lasts.map(|lasts| clock::unix_s().saturating_add(lasts.as_secs()));
+        self.store.put_allow(&who, until).map_err(|e| error::store(&e))?;
+        self.apply_allow()?;
+        Ok(Allowed { peer: who, until: until.map(|s| s.saturating_mul(1_000)), source: "command".to_owned() })
+    }
+
+    async fn allow_remove(&self, peer: &str) -> Result<Allowed, Failure> {
+        let who = who(peer)?.to_string();
+        let known = self.allowed()?.into_iter().find(|a| a.peer == who);
+        let gone = known.ok_or_else(|| {
+            Failure::new(Class::User, "not_found", format!("{who} is not allowed to run code here anyway"))
+        })?;
+        if gone.source != "command" {
+            return Err(Failure::new(Class::Refused, "fixed", format!("{who} is allowed by the {}", gone.source))
+                .with_hint("change executor.allow, or the daemon's --allow, and restart the daemon"));
+        }
+        self.store.remove_allow(&who).map_err(|e| error::store(&e))?;
+        self.apply_allow()?;
+        Ok(gone)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeView>, Failure> {
+        let known = self.mesh.directory().into_iter().map(|entry| NodeView {
+            peer: entry.peer.to_string(),
+            reach: if entry.is_linked { Reach::Direct } else { Reach::Unreachable },
+            roles: entry.advert.roles,
+            runtimes: entry.advert.runtimes,
+            slots: entry.advert.slots,
+            free: entry.advert.free,
+            warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
+            rtt_ms: self.mesh.rtt(&entry.peer).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            heard: Some(clock::unix_ms().saturating_sub(entry.age_ms)),
+            labels: entry.advert.labels,
+            agent: entry.advert.agent,
+        });
+        Ok([self.this()].into_iter().chain(known).collect())
+    }
+
+    async fn node(&self) -> Result<NodeInfo, Failure> {
+        let unmet = self.mesh.health().unmet;
+        Ok(NodeInfo {
+            peer: self.identity.peer().to_string(),
+            addresses: self.mesh.own_addresses(),
+            api: self.addresses.clone(),
+            boot: self.identity.boot().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kubo: self.version.to_string(),
+            mesh: self.config.mesh.name.clone(),
+            health: Health { ready: unmet.is_empty(), unmet },
+            counters: self.mesh.health().counters,
+        })
+    }
+
+    async fn storage(&self) -> Result<Storage, Failure> {
+        let sums = self.compute.storage().sums().await?;
+        Ok(Storage {
+            kept: sums.into_iter().map(|s| Kept { kind: s.kind, count: s.count, bytes: s.bytes }).collect(),
+            keep_ms: u64::try_from(self.config.storage.keep.0.as_millis()).unwrap_or(u64::MAX),
+            max_bytes: self.config.storage.max.0,
+        })
+    }
+
+    async fn gc(&self, dry_run: bool) -> Result<Freed, Failure> {
+        let gone = self.compute.storage().gc(dry_run).await?;
+        Ok(Self::removed(dry_run, gone))
+    }
+
+    async fn purge(&self, dry_run: bool) -> Result<Freed, Failure> {
+        let gone = self.compute.storage().purge(dry_run).await?;
+        Ok(Self::removed(dry_run, gone))
+    }
+
+    async fn shutdown(&self) {
+        self.ended.cancel();
+    }
+}
