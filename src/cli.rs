@@ -17,6 +17,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod gc;
+mod guest;
 mod help;
 mod init;
 mod invoke;
@@ -28,7 +29,6 @@ mod purge;
 mod receipt;
 mod result;
 mod rm;
-mod sandbox_worker;
 mod save;
 mod schedule;
 mod shutdown;
@@ -85,8 +85,8 @@ enum Command {
     Purge(purge::Args),
     Completions(completions::Args),
     Shutdown(shutdown::Args),
-    #[command(hide = true)]
-    SandboxWorker(sandbox_worker::Args),
+    #[command(hide = true, name = "sandbox-worker")]
+    Guest(guest::Args),
 }
 
 /// What is still going on when the command is done, such as a blocked read of
@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
         Err(error) => return output::usage(&error, std::env::args().nth(1).as_deref()),
     };
     let cx = Context::new(cli.globals);
-    if let Command::SandboxWorker(args) = &cli.command {
+    if let Command::Guest(args) = &cli.command {
         return cx.out.end(args.run());
     }
     let ended = runtime().and_then(|runtime| {
@@ -132,7 +132,7 @@ impl Command {
     /// Commands that a signal or `--timeout` may simply end.
     async fn run_short(self, cx: &Context) -> Result<(), Stop> {
         match self {
-            Self::Daemon(_) | Self::Invoke(_) | Self::SandboxWorker(_) => Ok(()),
+            Self::Daemon(_) | Self::Invoke(_) | Self::Guest(_) => Ok(()),
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,

@@ -136,8 +136,8 @@ impl Client {
     /// # Errors
     /// The node's.
     pub async fn wait(&self, invocation: &str, timeout: Duration) -> Result<Record, Failure> {
-        let timeout = format!("{}ms", timeout.as_millis());
-        self.json("wait", &[("arg", invocation), ("timeout", &timeout)], None).await
+        let timeout = timeout.as_millis().to_string();
+        self.json("wait", &[("arg", invocation), ("timeout_ms", &timeout)], None).await
     }
 
     /// Why an invocation ran where it did.
@@ -225,9 +225,9 @@ impl Client {
         peer: &str,
         lasts: Option<Duration>,
     ) -> Result<Allowed, Failure> {
-        let lasts = lasts.map(|d| format!("{}ms", d.as_millis()));
+        let lasts = lasts.map(|d| d.as_millis().to_string());
         let mut query = vec![("arg", peer)];
-        query.extend(lasts.as_deref().map(|d| ("for", d)));
+        query.extend(lasts.as_deref().map(|d| ("for_ms", d)));
         self.json("allow/add", &query, None).await
     }
 

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -17,7 +18,6 @@ use super::status::Refusal;
 use crate::compute::{
     ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record,
 };
-use crate::config::Span;
 use crate::model::Class;
 
 /// `invoke?arg=FUNCTION[&arg=INPUT][&request={…}]`: the events as they happen,
@@ -63,15 +63,15 @@ pub(super) async fn result<B: Backend>(
 }
 
 /// How long `wait` waits where the request does not say.
-const WAIT: Span = Span::secs(60);
+const WAIT: Duration = Duration::from_secs(60);
 
-/// `wait?arg=INVOCATION[&timeout=30s]`
+/// `wait?arg=INVOCATION[&timeout_ms=30000]`
 pub(super) async fn wait<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
 ) -> Result<Json<Record>, Refusal> {
-    let params = Params::read(pairs, 1..=1, &["timeout"])?;
-    let Span(timeout) = params.parsed("timeout")?.unwrap_or(WAIT);
+    let params = Params::read(pairs, 1..=1, &["timeout_ms"])?;
+    let timeout = params.parsed("timeout_ms")?.map_or(WAIT, Duration::from_millis);
     Ok(Json(backend.wait(params.only(), timeout).await?))
 }
 
