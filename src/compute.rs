@@ -93,7 +93,6 @@ impl Compute {
         let keeper = Keeper::start(kubo.clone(), tasks);
         let memo = Memo::new(store.clone(), kubo.clone(), content.clone(), keeper);
         let functions = Functions::new(kubo.clone(), content.clone(), store.clone());
-        let boot = identity.boot();
         let executor = executor::Parts::new(
             parts.executor,
             kubo.clone(),
@@ -107,7 +106,6 @@ impl Compute {
             config: parts.scheduler,
             kubo: kubo.clone(),
             mesh,
-            boot,
             content: content.clone(),
             functions: functions.clone(),
             memo: memo.clone(),

@@ -25,6 +25,8 @@ use crate::sandbox::{Wasm, wasm};
 use crate::store::Store;
 use crate::task::Tasks;
 
+/// Tries of one invocation.
+const MAX_ATTEMPTS: u32 = 5;
 /// Attempts that may wait for each slot.
 const QUEUED_PER_SLOT: u32 = 64;
 /// A sandbox process that ran nothing for this long ends.
@@ -235,7 +237,7 @@ fn scheduler_config(config: &Config) -> scheduler::Config {
     scheduler::Config {
         max_open: config.scheduler.max_open as usize,
         lease_ttl: config.scheduler.lease_ttl.0,
-        ..scheduler::Config::default()
+        max_attempts: MAX_ATTEMPTS,
     }
 }
 

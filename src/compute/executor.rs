@@ -159,21 +159,25 @@ impl Executor {
     /// What to say to the mesh: nothing while only this node may run code.
     pub(crate) fn advert(&self, period: Duration) -> Option<Advert> {
         let is_open = self.inner.allow.read().is_open(clock::unix_s());
-        is_open.then(|| {
-            let parts = &self.inner.parts;
-            Advert {
-                boot: parts.identity.boot(),
-                roles: Roles { executor: true, scheduler: true },
-                runtimes: runtimes(),
-                slots: parts.config.slots,
-                free: self.free(),
-                warm: parts.stats.warm(WARM_FUNCTIONS),
-                labels: parts.config.labels.clone(),
-                addresses: parts.mesh.own_addresses(),
-                agent: concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned(),
-                period_ms: u64::try_from(period.as_millis()).unwrap_or(u64::MAX),
-            }
-        })
+        is_open.then(|| self.offers(period))
+    }
+
+    /// What this node offers to those it lets in.
+    #[must_use]
+    pub fn offers(&self, period: Duration) -> Advert {
+        let parts = &self.inner.parts;
+        Advert {
+            boot: parts.identity.boot(),
+            roles: Roles { executor: true, scheduler: true },
+            runtimes: runtimes(),
+            slots: parts.config.slots,
+            free: self.free(),
+            warm: parts.stats.warm(WARM_FUNCTIONS),
+            labels: parts.config.labels.clone(),
+            addresses: parts.mesh.own_addresses(),
+            agent: concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned(),
+            period_ms: u64::try_from(period.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     /// Leases without a result yet.

@@ -30,7 +30,7 @@ use super::memo::Memo;
 use super::{ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record};
 use crate::kubo;
 use crate::mesh::{Address, Mesh};
-use crate::model::{BootId, Class, InvocationId, LeaseId, Message};
+use crate::model::{Class, InvocationId, LeaseId, Message};
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -48,19 +48,12 @@ pub struct Config {
     pub max_attempts: u32,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { max_open: 10_000, lease_ttl: Duration::from_secs(20), max_attempts: 5 }
-    }
-}
-
 /// What a scheduler is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) kubo: kubo::Client,
     pub(crate) mesh: Mesh,
-    pub(crate) boot: BootId,
     pub(crate) content: Content,
     pub(crate) functions: Functions,
     pub(crate) memo: Memo,

@@ -20,7 +20,7 @@ use crate::compute::{
 use crate::config::Config;
 use crate::kubo;
 use crate::mesh::{Identity, Mesh};
-use crate::model::{Class, Cid, Roles};
+use crate::model::{Cid, Class};
 use crate::store::Store;
 use crate::wire::car;
 
@@ -79,19 +79,19 @@ impl Doors {
     }
 
     fn this(&self) -> NodeView {
-        let advert = self.compute.advert(Duration::ZERO);
+        let offers = self.compute.executor().offers(Duration::ZERO);
         NodeView {
             peer: self.identity.peer().to_string(),
             reach: Reach::This,
-            roles: Roles { executor: true, scheduler: true },
-            runtimes: advert.as_ref().map(|a| a.runtimes.clone()).unwrap_or_default(),
-            slots: advert.as_ref().map_or(0, |a| a.slots),
-            free: advert.as_ref().map_or(0, |a| a.free),
-            warm: advert.as_ref().map_or(0, |a| u32::try_from(a.warm.len()).unwrap_or(u32::MAX)),
+            roles: offers.roles,
+            runtimes: offers.runtimes,
+            slots: offers.slots,
+            free: offers.free,
+            warm: u32::try_from(offers.warm.len()).unwrap_or(u32::MAX),
             rtt_ms: None,
             heard: None,
-            labels: self.config.executor.labels.clone(),
-            agent: concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned(),
+            labels: offers.labels,
+            agent: offers.agent,
         }
     }
 }

@@ -135,7 +135,11 @@ impl Attempt<'_> {
             stage.connect(&self.assignment.sources).await;
         }
         let code = stage.code(manifest.runtime.code(), &self.parts.config.cache_dir).await?;
+        let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
+        if matches!(input, Input::Directory(_)) && self.usage.fetched_bytes > 0 {
+            self.parts.stats.fetched(self.usage.fetched_bytes, began.elapsed());
+        }
         self.meter.enter(Phase::Running);
         let output = self.sandboxed(&call, &manifest, code, input).await.map_err(|error| {
             let cause = broken.lock().take();

@@ -47,7 +47,6 @@ where
     S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
 {
     let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    #[expect(clippy::disallowed_methods, reason = "joined below, on every path")]
     let disk = tokio::task::spawn_blocking(move || write(Pieces { receiver, rest: Bytes::new() }, &target));
     let mut source = Box::pin(source);
     let mut failed = None;

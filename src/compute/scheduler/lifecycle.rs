@@ -147,11 +147,6 @@ impl Lifecycle {
         u32::try_from(self.tries.len()).unwrap_or(u32::MAX)
     }
 
-    /// Who holds the newest try.
-    pub(crate) fn executor(&self) -> Option<&str> {
-        self.tries.last().map(|t| t.executor.as_str())
-    }
-
     fn find(&mut self, lease: LeaseId) -> Option<&mut Try> {
         self.tries.iter_mut().find(|t| t.lease == lease)
     }

@@ -35,7 +35,7 @@ const MAX_CANDIDATES: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Placement {
     mesh: Mesh,
-    probes: Arc<Mutex<HashMap<u64, (PeerId, oneshot::Sender<CandidateReport>)>>>,
+    probes: Arc<Mutex<HashMap<u64, Asked>>>,
     next: Arc<AtomicU64>,
 }
 
@@ -49,6 +49,9 @@ pub(super) struct Found {
     /// Where the input can be fetched.
     pub(super) sources: Vec<String>,
 }
+
+/// Who was asked, and who waits for the answer.
+type Asked = (PeerId, oneshot::Sender<CandidateReport>);
 
 type Asking<'a> = FuturesUnordered<BoxFuture<'a, (PeerId, Duration, Result<CandidateReport, String>)>>;
 

@@ -1,0 +1,325 @@
+//! The mesh: reliable messages between sidecars, over a pubsub that loses them.
+//!
+//! Takes messages to peers, gives [`Event`]s; finds who may be worth asking and
+//! keeps adverts. Decides nothing about invocations and runs nothing.
+//!
+//! ```text
+//! Mesh ── connect, discovery ── rendezvous      who is there
+//!   │
+//! state ── session ── handshake link            what is to be said, pure
+//!   │  └── directory probe
+//! publisher ─► Kubo ─► inbox ─► receive         one out, all in
+//! reach                                         dials, follows Kubo's restarts
+//! identity                                      who we are
+//! ```
+//!
+//! One carrier so far, pubsub. A Kubo p2p stream would carry the same envelopes
+//! beside [`publisher`] and [`inbox`]; sealing happens in
+//! [`crate::wire::envelope`]; a durable outbox would sit above [`Mesh::send`].
+
+mod clock;
+mod config;
+mod connect;
+mod directory;
+mod discovery;
+mod error;
+mod event;
+mod health;
+pub mod identity;
+mod inbox;
+mod publisher;
+mod reach;
+mod receive;
+mod rendezvous;
+mod session;
+mod shared;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub use self::config::Config;
+pub use self::connect::Link;
+pub use self::directory::{Known, Remembered};
+pub use self::discovery::{Hint, Query, Source};
+pub use self::error::Error;
+pub use self::event::Event;
+pub use self::health::{Counters, Health};
+pub use self::identity::Identity;
+pub use self::session::DownReason;
+use self::shared::Shared;
+use self::state::MAX_EVENTS;
+use crate::kubo;
+use crate::model::{Advert, Message, PeerId};
+use crate::task::Tasks;
+pub use crate::wire::Address;
+use crate::wire::dagcbor;
+
+/// Bytes of one message, beyond which it is refused.
+pub const MAX_MESSAGE_BYTES: usize = 200 << 10;
+/// Events that may wait between the mesh and the roles.
+const EVENT_QUEUE: usize = 256;
+/// How long a farewell may take, and what is unacknowledged may be waited for.
+const FAREWELL: Duration = Duration::from_millis(400);
+
+/// The handle on the mesh. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Mesh {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+}
+
+impl Mesh {
+    /// Joins the mesh over `kubo`; ends with `tasks`. Returns before anything
+    /// is subscribed to: see [`Self::ready`].
+    #[must_use]
+    pub fn bind(
+        config: Config,
+        kubo: kubo::Client,
+        identity: Identity,
+        tasks: &Tasks,
+    ) -> (Self, mpsc::Receiver<Event>) {
+        let tasks = tasks.child();
+        let watch = kubo::watch::spawn(kubo.clone(), &tasks);
+        identity.keep_bound(kubo.clone(), &tasks);
+        let shared = Arc::new(Shared::new(config, kubo, watch, identity));
+        let (sender, events) = mpsc::channel(EVENT_QUEUE);
+        start(&shared, sender, &tasks);
+        (Self { shared, tasks }, events)
+    }
+
+    /// Waits up to `wait` until messages can come and go; gives whether they can.
+    pub async fn ready(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.health().is_ready() {
+                return true;
+            }
+            if timeout_at(until, changed).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Queues a message: delivered once while a session lives, in no order. A
+    /// peer without a session is greeted first. A message to this node itself
+    /// comes back as an event, without Kubo.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Busy`], [`Error::Crowded`],
+    /// [`Error::Unencodable`] or [`Error::Closed`]; what fails later is told by
+    /// [`Event::Down`].
+    pub async fn send(&self, to: &Address, message: Message) -> Result<(), Error> {
+        let until = Instant::now() + self.shared.config.send_timeout;
+        let parcel = Parcel::new(&self.shared, to, message)?;
+        loop {
+            if self.tasks.cancelled().is_cancelled() {
+                return Err(Error::Closed);
+            }
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if parcel.post(&self.shared, to)? {
+                return Ok(());
+            }
+            let is_over = timeout_at(until, changed).await.is_err();
+            if is_over {
+                return Err(Error::Busy { to: Box::new(to.clone()) });
+            }
+        }
+    }
+
+    /// Links up with a peer within `wait`; `addresses` help to dial it.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::NoTimeRose`], [`Error::Timeout`], or
+    /// Kubo's own.
+    pub async fn connect(
+        &self,
+        to: &Address,
+        addresses: &[String],
+        wait: Duration,
+    ) -> Result<Link, Error> {
+        self.shared.connect(to, addresses, wait).await
+    }
+
+    /// The smoothed round trip to a node, once measured.
+    #[must_use]
+    pub fn rtt(&self, peer: &PeerId) -> Option<Duration> {
+        let address = Address::node(*peer);
+        if self.shared.is_me(&address) {
+            return Some(Duration::ZERO);
+        }
+        self.shared.state.lock().srtt(&address)
+    }
+
+    /// Every node whose advert holds.
+    #[must_use]
+    pub fn directory(&self) -> Vec<Known> {
+        let state = self.shared.state.lock();
+        state.directory.snapshot(|peer| state.is_linked(peer), Instant::now())
+    }
+
+    /// Every peer with a living session.
+    #[must_use]
+    pub fn linked(&self) -> Vec<Address> {
+        self.shared.state.lock().linked()
+    }
+
+    /// Hints as they come, until every source is done or the query's time over.
+    #[must_use]
+    pub fn find(&self, query: Query) -> BoxStream<'static, Hint> {
+        discovery::find(Arc::clone(&self.shared), query)
+    }
+
+    /// What to advertise; nothing also ends being found by the rendezvous CID.
+    /// Addresses and period are filled in when it is said.
+    pub fn set_advert(&self, advert: Option<Advert>) {
+        self.shared.change(|state| state.set_advert(advert, Instant::now()));
+        self.shared.advertised.notify_one();
+    }
+
+    /// Remembers an executor that delivered.
+    pub fn remember(&self, peer: &PeerId) {
+        self.shared.state.lock().remember(*peer);
+    }
+
+    /// The remembered executors, to be stored.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<Remembered> {
+        self.shared.state.lock().directory.remembered().to_vec()
+    }
+
+    /// Takes back what was stored.
+    pub fn restore(&self, remembered: Vec<Remembered>) {
+        let mut state = self.shared.state.lock();
+        remembered.into_iter().for_each(|good| state.directory.remember(good));
+    }
+
+    /// The address that others see.
+    #[must_use]
+    pub fn me(&self) -> Address {
+        self.shared.me.clone()
+    }
+
+    /// Where the own Kubo can be dialled, at most eight, each with `/p2p/…`.
+    #[must_use]
+    pub fn own_addresses(&self) -> Vec<String> {
+        self.shared.state.lock().own_addresses()
+    }
+
+    /// Whether Kubo is up, for whoever else depends on it.
+    #[must_use]
+    pub fn kubo_watch(&self) -> kubo::watch::Watch {
+        self.shared.watch.clone()
+    }
+
+    /// How the mesh does.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.state.lock().health(self.shared.is_kubo_up(), Instant::now())
+    }
+
+    /// Waits a moment for acknowledgements, says farewell, lets go of Kubo.
+    pub async fn shutdown(&self) {
+        self.until(state::State::is_settled).await;
+        self.shared.change(state::State::leave);
+        self.until(state::State::is_gone).await;
+        self.tasks.cancel();
+    }
+
+    async fn until(&self, is_so: impl Fn(&state::State) -> bool) {
+        let waited = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if is_so(&self.shared.state.lock()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _as_far_as_it_came = timeout(FAREWELL, waited).await;
+    }
+}
+
+/// A message on its way out.
+enum Parcel {
+    Own(Box<Message>),
+    Foreign(Bytes),
+}
+
+impl Parcel {
+    fn new(shared: &Shared, to: &Address, message: Message) -> Result<Self, Error> {
+        if shared.is_me(to) {
+            return Ok(Self::Own(Box::new(message)));
+        }
+        let bytes = dagcbor::encode(&message)?;
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::TooLarge { bytes: bytes.len(), limit: MAX_MESSAGE_BYTES });
+        }
+        Ok(Self::Foreign(bytes.into()))
+    }
+
+    /// Queues it; false where there is no room now.
+    fn post(&self, shared: &Shared, to: &Address) -> Result<bool, Error> {
+        let mut state = shared.state.lock();
+        let is_posted = match self {
+            Self::Own(message) => {
+                let has_room = state.events.len() < MAX_EVENTS;
+                if has_room {
+                    let from = Address::node(shared.me.peer);
+                    state.events.push_back(Event::Message { from, message: (**message).clone() });
+                }
+                has_room
+            }
+            Self::Foreign(bytes) => {
+                state.enqueue(to, bytes, Instant::now()).ok_or(Error::Crowded)?
+            }
+        };
+        drop(state);
+        shared.wake.notify_one();
+        shared.happened.notify_one();
+        Ok(is_posted)
+    }
+}
+
+/// Starts everything that runs beside the handle.
+fn start(shared: &Arc<Shared>, events: mpsc::Sender<Event>, tasks: &Tasks) {
+    let (queue, waiting) = mpsc::channel(inbox::MAX_WAITING);
+    let share = || Arc::clone(shared);
+    tasks.spawn("mesh.publisher", publisher::run(share()));
+    tasks.spawn("mesh.inbox", inbox::run(share(), inbox::Topic::Inbox, queue.clone()));
+    tasks.spawn("mesh.adverts", inbox::run(share(), inbox::Topic::Adverts, queue));
+    tasks.spawn("mesh.receive", receive::run(share(), waiting));
+    tasks.spawn("mesh.follow", reach::follow(share()));
+    tasks.spawn("mesh.redial", reach::redial(share()));
+    tasks.spawn("mesh.events", hand_on(share(), events));
+    if !shared.config.attached {
+        tasks.spawn("mesh.rendezvous", rendezvous::run(share()));
+    }
+}
+
+/// Hands events on, in their order, for as long as somebody takes them.
+async fn hand_on(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
+    loop {
+        let next = shared.state.lock().events.pop_front();
+        let Some(event) = next else {
+            shared.happened.notified().await;
+            continue;
+        };
+        if events.send(event).await.is_err() {
+            return;
+        }
+        shared.changed.notify_waiters();
+    }
+}

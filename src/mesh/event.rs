@@ -1,0 +1,21 @@
+//! What the mesh tells the roles.
+
+use super::session::DownReason;
+use crate::model::Message;
+use crate::wire::Address;
+
+/// Something happened. Events of one peer keep their order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A message, each once while a session lives.
+    Message {
+        /// Who sent it, proven.
+        from: Address,
+        /// What it says.
+        message: Message,
+    },
+    /// A session began.
+    Up(Address),
+    /// A session ended, or none came to be; what was not acknowledged is void.
+    Down(Address, DownReason),
+}

@@ -1,0 +1,135 @@
+//! The one publisher of this Kubo: one `pub` in flight, whatever the topic.
+//!
+//! Takes what the state has to say, gives it to Kubo. What waits meanwhile
+//! leaves as one frame per receiver. Kubo drops what is published concurrently
+//! or out of order, so nothing else in this program may publish. A 200 is no
+//! acknowledgement: sessions repeat what was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, warn};
+
+use super::shared::{Shared, fresh_nonce};
+use super::state::Item;
+use crate::kubo;
+
+/// How often one envelope is offered to Kubo.
+const MAX_OFFERS: u32 = 4;
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two offers, where Kubo said neither yes nor no.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// After a message that Kubo itself ignored: another publisher was faster.
+const IGNORED_PAUSE: Duration = Duration::from_millis(2);
+
+/// Publishes for ever.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut pace = Pace::default();
+    loop {
+        wait_for_kubo(&shared).await;
+        let turn = shared.state.lock().turn(fresh_nonce, Instant::now());
+        if turn.resubscribe {
+            warn!("the self-probe did not come back: subscribing anew");
+            shared.resubscribe.notify_one();
+        }
+        if let Some(item) = turn.item {
+            pace.sent(item.lost());
+            publish(&shared, item).await;
+            if let Some(gap) = pace.gap() {
+                sleep(gap).await;
+            }
+            continue;
+        }
+        // Silence may have ended sessions.
+        shared.happened.notify_one();
+        shared.changed.notify_waiters();
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = sleep_until(turn.wake) => {}
+        }
+    }
+}
+
+/// While there is no Kubo nobody is to blame for being silent.
+async fn wait_for_kubo(shared: &Shared) {
+    if !shared.is_kubo_up() {
+        shared.watch.up().await;
+        shared.state.lock().excuse(Instant::now());
+    }
+}
+
+async fn publish(shared: &Shared, item: Item) {
+    let sealed = item.seal(&shared.config.mesh, &shared.me, &shared.identity);
+    let (topic, bytes) = match sealed {
+        Ok(sealed) => sealed,
+        Err(refusal) => return warn!(%refusal, "an envelope could not be made"),
+    };
+    for _ in 0..MAX_OFFERS {
+        match offer(shared, &topic, bytes.clone()).await {
+            Ok(()) => return shared.state.lock().counters.published += 1,
+            Err(error) if error.retryable() && shared.is_kubo_up() => {
+                debug!(topic, %error, "publishing again");
+                shared.state.lock().counters.publish_retries += 1;
+                let was_ignored = matches!(error, kubo::Error::ValidationIgnored);
+                sleep(if was_ignored { IGNORED_PAUSE } else { RETRY_PAUSE }).await;
+            }
+            Err(error) => {
+                debug!(topic, %error, "not published");
+                break;
+            }
+        }
+    }
+    shared.state.lock().counters.publish_failures += 1;
+}
+
+async fn offer(shared: &Shared, topic: &str, bytes: Bytes) -> Result<(), kubo::Error> {
+    let over = kubo::Error::Timeout { command: "pubsub/pub", after: PUBLISH_TIMEOUT };
+    let offered = timeout(PUBLISH_TIMEOUT, shared.kubo.publish(topic, bytes)).await;
+    let result = offered.unwrap_or(Err(over));
+    if result.as_ref().is_err_and(|error| !matches!(error, kubo::Error::ValidationIgnored)) {
+        shared.watch.nudge();
+    }
+    result
+}
+
+/// The gap between two publishes: none while nothing is lost, up to 50 ms.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    gap: Duration,
+}
+
+impl Pace {
+    const STEP: Duration = Duration::from_millis(2);
+    const MAX: Duration = Duration::from_millis(50);
+    const NOTHING: Duration = Duration::from_micros(500);
+
+    fn sent(&mut self, lost: usize) {
+        self.gap = if lost > 0 { (self.gap * 2 + Self::STEP).min(Self::MAX) } else { self.gap * 9 / 10 };
+        if self.gap < Self::NOTHING {
+            self.gap = Duration::ZERO;
+        }
+    }
+
+    /// Nothing while it is closed: even the shortest sleep takes a millisecond.
+    fn gap(self) -> Option<Duration> {
+        (!self.gap.is_zero()).then_some(self.gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_widens_the_gap_and_calm_closes_it() {
+        let mut pace = Pace::default();
+        pace.sent(0);
+        assert_eq!(pace.gap(), None);
+        (0..20).for_each(|_| pace.sent(1));
+        assert_eq!(pace.gap(), Some(Pace::MAX));
+        (0..60).for_each(|_| pace.sent(0));
+        assert_eq!(pace.gap(), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Opens what the inbox took in and hands it to the state.
+//!
+//! Cheap checks first: a share per sender, then the wire's own order. Every
+//! refusal is counted by its reason; none is answered, but a frame of a session
+//! that is not known here, which a greeting answers.
+
+mod share;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::debug;
+
+use self::share::Shares;
+use super::clock;
+use super::shared::{Shared, fresh_nonce};
+use crate::kubo::Message;
+use crate::wire::Refusal;
+use crate::wire::envelope::{self, Content, Envelope, Expect, Kind};
+
+/// Opens envelopes for ever.
+pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>) {
+    let mut shares = Shares::default();
+    while let Some(message) = queue.recv().await {
+        let now = Instant::now();
+        let taken = take(&shared, &mut shares, &message, now);
+        shared.change(|state| match taken {
+            Ok(()) => state.counters.received += 1,
+            Err(refusal) => {
+                debug!(peer.id = %message.from, %refusal, "refused");
+                state.counters.refuse(refusal);
+            }
+        });
+    }
+}
+
+fn take(shared: &Shared, shares: &mut Shares, message: &Message, now: Instant) -> Result<(), Refusal> {
+    let is_own = message.from == shared.me.peer;
+    let is_linked = is_own || shared.state.lock().is_linked(&message.from);
+    if !shares.take(is_linked.then_some(message.from), now) {
+        return Err(Refusal::Rate);
+    }
+    let envelope = envelope::parse(&message.data)?;
+    let taken = open(shared, &envelope, now);
+    let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
+    // Kubo vouches for who published; without that a greeting could be
+    // provoked to somebody who said nothing.
+    let is_senders_own = envelope.header.from.peer == message.from && !is_own;
+    if is_stranger && is_senders_own && envelope.header.kind == Kind::Frame {
+        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_nonce(), now));
+    }
+    taken
+}
+
+fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusal> {
+    let expect = Expect { net: &shared.config.mesh, me: &shared.me, now: clock::unix_s() };
+    let from = &envelope.header.from;
+    let content = envelope.open(&expect, |from, kid| {
+        let is_me = *from == shared.me && *kid == shared.identity.kid();
+        let own = is_me.then(|| shared.identity.key().verifying_key());
+        own.or_else(|| shared.state.lock().key(from, kid))
+    })?;
+    if *from == shared.me && !matches!(content, Content::Probe(_)) {
+        return Ok(());
+    }
+    let state = &mut *shared.state.lock();
+    match content {
+        Content::Hello(said) => {
+            let (hello, bound) = *said;
+            state.on_hello(from, hello, bound, fresh_nonce(), now)
+        }
+        Content::Frame(session, seq, frame) => state.on_frame(from, (session, seq), frame, now),
+        Content::Bye(session) => state.on_bye(from, session, now),
+        Content::Advert(said, at) => {
+            let (said, bound) = *said;
+            state.on_advert(said, &bound, at, now)
+        }
+        Content::Probe(number) => {
+            state.probe.arrived(number);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Everything between this sidecar and one other: greeting, link, what waits.
+//!
+//! Sans-IO: takes what arrived and the time, gives what is to be sent
+//! ([`Outgoing`]) and what happened ([`Notice`]). Never looks at a clock, never
+//! publishes, never checks a signature: [`crate::wire`] has done that. Carriers
+//! other than pubsub, sealing and the durable class change nothing in here.
+
+mod flight;
+mod handshake;
+mod link;
+mod received;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use tokio::time::Instant;
+
+pub(crate) use self::handshake::{Face, Greeting, Party};
+use self::handshake::{Handshake, Heard};
+use self::link::Link;
+pub(crate) use self::link::Departing;
+use crate::wire::body::{Frame, Nonce, SessionId};
+use crate::wire::{KeyId, Refusal};
+
+/// Messages that may wait for the window, per peer.
+pub(crate) const MAX_QUEUE: usize = 512;
+const FIRST_GREETING: Duration = Duration::from_millis(100);
+const LAST_GREETING: Duration = Duration::from_secs(1);
+/// The least time between two greetings that answer one.
+const REPLY_GAP: Duration = Duration::from_millis(20);
+/// Tries without an acknowledgement while the other is heard: it is deaf to us.
+const MUTED_TRIES: u32 = 5;
+const MUTED_HEARD: Duration = Duration::from_secs(5);
+
+/// How patient a session is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Silence, while something waits for an acknowledgement, that ends it.
+    pub(crate) silence: Duration,
+    /// Greetings without an answer that end the attempt.
+    pub(crate) greeting: Duration,
+    /// Time without any envelope after which an idle session is dropped.
+    pub(crate) idle: Duration,
+}
+
+/// Why a session ended or did not come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DownReason {
+    /// Nothing was heard while something waited for an acknowledgement.
+    #[error("fell silent")]
+    Silent,
+    /// Nobody said anything for long; a message begins a new one.
+    #[error("was idle")]
+    Idle,
+    /// The other sidecar said farewell.
+    #[error("left")]
+    Left,
+    /// The other sidecar began anew; what it had not acknowledged is void.
+    #[error("restarted")]
+    Restarted,
+    /// No greeting was answered.
+    #[error("did not answer a greeting")]
+    Unanswered,
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Outgoing {
+    Hello(Greeting),
+    Frame(Box<Departing>),
+    Bye(SessionId, u64),
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Up,
+    Down(DownReason),
+}
+
+/// One counterpart.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    handshake: Handshake,
+    link: Option<Link>,
+    queue: VecDeque<Bytes>,
+    keys: VecDeque<(KeyId, VerifyingKey)>,
+    /// Swarm addresses it told us.
+    pub(crate) addresses: Vec<String>,
+    /// When anything valid was heard last.
+    pub(crate) heard: Instant,
+    attempt: Option<Attempt>,
+    owed: Option<Greeting>,
+    owed_after: Instant,
+    is_leaving: bool,
+    patience: Patience,
+}
+
+/// Greetings until somebody answers.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    until: Instant,
+    next: Instant,
+    gap: Duration,
+}
+
+impl Peer {
+    pub(crate) fn new(me: Party, patience: Patience, now: Instant) -> Self {
+        Self {
+            handshake: Handshake::new(me),
+            link: None,
+            queue: VecDeque::new(),
+            keys: VecDeque::new(),
+            addresses: Vec::new(),
+            heard: now,
+            attempt: None,
+            owed: None,
+            owed_after: now,
+            is_leaving: false,
+            patience,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// The smoothed round trip, once measured.
+    pub(crate) fn srtt(&self) -> Option<Duration> {
+        self.link.as_ref().and_then(Link::srtt)
+    }
+
+    /// Whether everything sent was acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.link.as_ref().is_none_or(Link::is_settled)
+    }
+
+    /// Nothing lives here and nothing is tried.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.link.is_none() && self.attempt.is_none() && self.owed.is_none()
+    }
+
+    /// Something waits for the other and nothing has been heard since `before`.
+    pub(crate) fn is_unheard_since(&self, before: Instant) -> bool {
+        let waits = self.link.as_ref().and_then(Link::waits_since).is_some_and(|at| at < before);
+        (waits || self.attempt.is_some()) && self.heard < before
+    }
+
+    /// The other speaks and has heard nothing of us for several tries.
+    pub(crate) fn is_deaf_to_us(&self, now: Instant) -> bool {
+        let tries = self.link.as_ref().map_or(0, Link::most_tries);
+        tries >= MUTED_TRIES && now.saturating_duration_since(self.heard) < MUTED_HEARD
+    }
+
+    /// The key that a session's envelopes must be signed with.
+    pub(crate) fn key(&self, kid: &KeyId) -> Option<VerifyingKey> {
+        self.keys.iter().find(|(known, _)| known == kid).map(|(_, key)| *key)
+    }
+
+    /// Queues a message; false when the queue is full.
+    pub(crate) fn enqueue(&mut self, bytes: Bytes) -> bool {
+        let has_room = self.queue.len() < MAX_QUEUE;
+        if has_room {
+            self.queue.push_back(bytes);
+        }
+        has_room
+    }
+
+    /// Greets until somebody answers, where no session lives.
+    pub(crate) fn greet(&mut self, now: Instant) {
+        if self.link.is_none() {
+            let until = now + self.patience.greeting;
+            let begin = Attempt { until, next: now, gap: FIRST_GREETING };
+            self.attempt.get_or_insert(begin).until = until;
+        }
+    }
+
+    /// Says one HELLO: of the living session with new addresses, or to tell
+    /// somebody that its session is not known here.
+    pub(crate) fn greet_once(&mut self, fresh: Nonce) {
+        self.owed = Some(self.handshake.greeting(fresh));
+    }
+
+    /// Farewell: said once, at the next turn.
+    pub(crate) fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// Starts every measure of silence anew, after time without a Kubo.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.heard = now;
+        if let Some(link) = &mut self.link {
+            link.excuse(now);
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.until = now + self.patience.greeting;
+        }
+    }
+
+    /// A HELLO arrived, checked.
+    pub(crate) fn on_hello(
+        &mut self,
+        from: Face,
+        key: VerifyingKey,
+        echo: Option<Nonce>,
+        fresh: Nonce,
+        now: Instant,
+    ) -> Vec<Notice> {
+        self.learn(from.party.kid.clone(), key);
+        match self.handshake.on_hello(from, echo, fresh) {
+            Heard::Greet(greeting) => {
+                self.owed = Some(greeting);
+                Vec::new()
+            }
+            heard => self.act_on(heard, now),
+        }
+    }
+
+    /// A frame arrived, checked; up to `room` new messages are taken.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`] or [`Refusal::Replay`].
+    pub(crate) fn on_frame(
+        &mut self,
+        (session, seq): (SessionId, u64),
+        frame: Frame,
+        room: usize,
+        now: Instant,
+    ) -> Result<(Vec<Notice>, Vec<Bytes>), Refusal> {
+        let heard = self.handshake.on_session(session);
+        if heard == Heard::Unknown {
+            return Err(Refusal::Session);
+        }
+        let is_new = heard != Heard::Confirm;
+        let notices = if is_new { self.act_on(heard, now) } else { Vec::new() };
+        self.heard = now;
+        let link = self.link.as_mut().ok_or(Refusal::Session)?;
+        Ok((notices, link.on_frame(seq, frame, room, now)?))
+    }
+
+    /// A farewell arrived, checked.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`].
+    pub(crate) fn on_bye(&mut self, session: SessionId) -> Result<Notice, Refusal> {
+        if self.handshake.session() != Some(session) {
+            return Err(Refusal::Session);
+        }
+        Ok(self.end(DownReason::Left))
+    }
+
+    fn act_on(&mut self, heard: Heard, now: Instant) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if let Heard::Established(id) = heard {
+            if self.link.is_some() {
+                self.queue.clear();
+                notices.push(Notice::Down(DownReason::Restarted));
+            }
+            notices.push(Notice::Up);
+            (self.link, self.attempt, self.owed) = (Some(Link::new(id, now)), None, None);
+        }
+        self.heard = now;
+        if let Some(link) = &mut self.link {
+            link.acknowledge_at(now);
+        }
+        notices
+    }
+
+    fn learn(&mut self, kid: KeyId, key: VerifyingKey) {
+        self.keys.retain(|(known, _)| *known != kid);
+        self.keys.push_front((kid, key));
+        self.keys.truncate(2);
+    }
+
+    fn end(&mut self, reason: DownReason) -> Notice {
+        self.handshake.end();
+        self.queue.clear();
+        (self.link, self.attempt, self.owed) = (None, None, None);
+        Notice::Down(reason)
+    }
+
+    /// What time alone brings about.
+    pub(crate) fn tick(&mut self, now: Instant) -> Option<Notice> {
+        let unheard = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
+        if self.attempt.is_some_and(|attempt| attempt.until <= now) {
+            return Some(self.end(DownReason::Unanswered));
+        }
+        let link = self.link.as_ref()?;
+        let waits = link.waits_since().map(|since| since.max(self.heard));
+        if waits.is_some_and(|since| unheard(since, self.patience.silence)) {
+            return Some(self.end(DownReason::Silent));
+        }
+        let is_idle = waits.is_none() && unheard(self.heard, self.patience.idle);
+        is_idle.then(|| self.end(DownReason::Idle))
+    }
+
+    /// What is to be sent now, if anything.
+    pub(crate) fn depart(
+        &mut self,
+        fresh: &mut dyn FnMut() -> Nonce,
+        now: Instant,
+    ) -> Option<Outgoing> {
+        if self.is_leaving {
+            self.is_leaving = false;
+            let session = self.handshake.session()?;
+            self.end(DownReason::Left);
+            return Some(Outgoing::Bye(session, u64::MAX));
+        }
+        if self.owed.is_some() && self.owed_after <= now {
+            self.owed_after = now + REPLY_GAP;
+            return self.owed.take().map(Outgoing::Hello);
+        }
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.next <= now) {
+            attempt.next = now + attempt.gap;
+            attempt.gap = (attempt.gap * 3 / 2).min(LAST_GREETING);
+            return Some(Outgoing::Hello(self.handshake.greeting(fresh())));
+        }
+        let departing = self.link.as_mut()?.depart(&mut self.queue, now)?;
+        Some(Outgoing::Frame(Box::new(departing)))
+    }
+
+    /// When [`Self::depart`] or [`Self::tick`] has something to do.
+    pub(crate) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let link = self.link.as_ref();
+        let owed = self.owed.map(|_| self.owed_after);
+        let attempt = self.attempt.map(|attempt| attempt.next.min(attempt.until));
+        let frame = link.and_then(|link| link.next_due(!self.queue.is_empty(), now));
+        let silence = link
+            .and_then(Link::waits_since)
+            .map(|since| since.max(self.heard) + self.patience.silence);
+        let leave = self.is_leaving.then_some(now);
+        [owed, attempt, frame, silence, leave].into_iter().flatten().min()
+    }
+}

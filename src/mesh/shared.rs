@@ -1,0 +1,91 @@
+//! What the mesh's tasks share: settings, Kubo, the state, who to wake.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::config::Config;
+use super::identity::Identity;
+use super::state::{Own, State};
+use crate::kubo;
+use crate::kubo::watch::{Presence, Watch};
+use crate::wire::Address;
+use crate::wire::body::Nonce;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) kubo: kubo::Client,
+    pub(super) watch: Watch,
+    pub(super) identity: Identity,
+    pub(super) me: Address,
+    /// Never held over an await.
+    pub(super) state: Mutex<State>,
+    /// For the publisher: there may be something to send.
+    pub(super) wake: Notify,
+    /// For the roles: there are events.
+    pub(super) happened: Notify,
+    /// For callers: a session came or went, a queue has room.
+    pub(super) changed: Notify,
+    /// For the inbox: its subscription is dead.
+    pub(super) resubscribe: Notify,
+    /// For the rendezvous: there may be something to provide.
+    pub(super) advertised: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, kubo: kubo::Client, watch: Watch, identity: Identity) -> Self {
+        let me = if config.attached {
+            Address::attached(identity.peer(), identity.kid())
+        } else {
+            Address::node(identity.peer())
+        };
+        let own = Own {
+            party: identity.party(),
+            patience: config.patience(),
+            advert_interval: config.advert_interval,
+        };
+        Self {
+            state: Mutex::new(State::new(own, Instant::now())),
+            config,
+            kubo,
+            watch,
+            identity,
+            me,
+            wake: Notify::new(),
+            happened: Notify::new(),
+            changed: Notify::new(),
+            resubscribe: Notify::new(),
+            advertised: Notify::new(),
+        }
+    }
+
+    /// Changes the state and wakes whoever may care.
+    pub(super) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let result = act(&mut self.state.lock());
+        self.wake.notify_one();
+        self.happened.notify_one();
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// Whether an address means this very sidecar.
+    pub(super) fn is_me(&self, address: &Address) -> bool {
+        let is_mine = address.kid.as_ref().is_none_or(|kid| *kid == self.identity.kid());
+        address.peer == self.me.peer && is_mine
+    }
+
+    pub(super) fn is_kubo_up(&self) -> bool {
+        matches!(self.watch.presence(), Presence::Up { .. })
+    }
+}
+
+/// Fresh bits of the system. Without them no greeting is sent that could be
+/// replayed: an all-zero nonce would be, so the failure is loud.
+pub(super) fn fresh_nonce() -> Nonce {
+    let mut bits = [0; 16];
+    if getrandom::fill(&mut bits).is_err() {
+        tracing::error!("the system gives no random numbers: sessions can be replayed");
+    }
+    Nonce::new(bits)
+}

@@ -1,0 +1,399 @@
+//! All that the mesh knows at one moment: peers, adverts, what is to be sent.
+//!
+//! Takes what arrived and the time, gives the next [`Item`] to publish and
+//! events. Synchronous; held under a lock that no await crosses. Whose turn it
+//! is goes round robin, one frame per receiver.
+
+mod item;
+mod probe;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use libp2p_identity::PeerId;
+use tokio::time::Instant;
+
+pub(crate) use self::item::Item;
+use self::probe::Probe;
+use super::clock;
+use super::directory::{Directory, Remembered, Statement};
+use super::event::Event;
+use super::health::{Counters, Health};
+use super::session::{Face, Notice, Outgoing, Party, Patience, Peer};
+use crate::model::{Advert, Message};
+use crate::wire::binding::Bound;
+use crate::wire::body::{Announcement, Frame, Hello, Nonce, SessionId};
+use crate::wire::{Address, KeyId, Refusal, dagcbor};
+
+/// Counterparts kept at most.
+const MAX_PEERS: usize = 4_096;
+/// Events that may wait for the roles; beyond, messages are left to come again.
+pub(crate) const MAX_EVENTS: usize = 1_024;
+/// The latest time at which anything is looked at again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The least time between two adverts.
+const ADVERT_GAP: Duration = Duration::from_secs(2);
+/// Nodes that may advertise per second, all together.
+const ADVERTS_PER_S: u32 = 10;
+const MAX_ADDRESSES: usize = 8;
+
+/// Who this sidecar is and how patient.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) party: Party,
+    pub(crate) patience: Patience,
+    pub(crate) advert_interval: Duration,
+}
+
+/// The state itself.
+#[derive(Debug)]
+pub(crate) struct State {
+    own: Own,
+    peers: HashMap<Address, Peer>,
+    turn: VecDeque<Address>,
+    pub(crate) directory: Directory,
+    pub(crate) counters: Counters,
+    pub(crate) probe: Probe,
+    pub(crate) events: VecDeque<Event>,
+    /// The own Kubo's swarm addresses.
+    pub(crate) addresses: Vec<String>,
+    advert: Option<Advert>,
+    advert_due: Instant,
+    advertised: Option<Instant>,
+    is_publishing: bool,
+}
+
+/// What [`State::turn`] wants done.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) item: Option<Item>,
+    /// When to ask again, if nothing happens before.
+    pub(crate) wake: Instant,
+    /// The own subscription is dead.
+    pub(crate) resubscribe: bool,
+}
+
+impl State {
+    pub(crate) fn new(own: Own, now: Instant) -> Self {
+        Self {
+            own,
+            peers: HashMap::new(),
+            turn: VecDeque::new(),
+            directory: Directory::default(),
+            counters: Counters::default(),
+            probe: Probe::default(),
+            events: VecDeque::new(),
+            addresses: Vec::new(),
+            advert: None,
+            advert_due: now,
+            advertised: None,
+            is_publishing: false,
+        }
+    }
+
+    /// The next thing to publish.
+    pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) -> Turn {
+        let resubscribe = self.probe.is_overdue(now);
+        self.tick(now);
+        let item = self.own_item(now).or_else(|| self.next_outgoing(&mut fresh, now));
+        self.is_publishing = item.is_some();
+        let wake = if item.is_some() { now } else { self.next_wake(now) };
+        Turn { item, wake, resubscribe }
+    }
+
+    fn own_item(&mut self, now: Instant) -> Option<Item> {
+        if let Some(number) = self.probe.depart(now) {
+            return Some(Item::Probe(number));
+        }
+        let is_due = self.probe.is_subscribed() && self.advert_due <= now;
+        let advert = self.advert.as_ref().filter(|_| is_due)?.clone();
+        let period = self.advert_period();
+        (self.advert_due, self.advertised) = (now + period, Some(now));
+        let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        let advert = Advert { addresses: self.own_addresses(), period_ms, ..advert };
+        Some(Item::Advert(Box::new(advert), clock::unix_s()))
+    }
+
+    fn advert_period(&self) -> Duration {
+        let nodes = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);
+        self.own.advert_interval.max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
+    }
+
+    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Nonce, now: Instant) -> Option<Item> {
+        for _ in 0..self.turn.len() {
+            let address = self.turn.pop_front()?;
+            let Some(peer) = self.peers.get_mut(&address) else { continue };
+            let outgoing = peer.depart(fresh, now);
+            self.turn.push_back(address.clone());
+            if let Some(outgoing) = outgoing {
+                if let Outgoing::Frame(departing) = &outgoing {
+                    self.counters.retransmitted += departing.repeated as u64;
+                }
+                return Some(Item::To(address, outgoing, self.own_addresses()));
+            }
+        }
+        None
+    }
+
+    fn next_wake(&self, now: Instant) -> Instant {
+        let peers = self.peers.values().filter_map(|peer| peer.next_wake(now));
+        let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
+        let advert = is_advertising.then_some(self.advert_due);
+        let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
+        peers.chain(others.into_iter().flatten()).min().unwrap_or(now)
+    }
+
+    /// What time alone brings about.
+    fn tick(&mut self, now: Instant) {
+        for (address, peer) in &mut self.peers {
+            if let Some(Notice::Down(reason)) = peer.tick(now) {
+                self.events.push_back(Event::Down(address.clone(), reason));
+            }
+        }
+    }
+
+    /// The counterpart at an address, made where there is none and room is.
+    fn peer(&mut self, address: &Address, now: Instant) -> Option<&mut Peer> {
+        if !self.peers.contains_key(address) {
+            self.make_room();
+            if self.peers.len() >= MAX_PEERS {
+                return None;
+            }
+            let peer = Peer::new(self.own.party.clone(), self.own.patience, now);
+            self.peers.insert(address.clone(), peer);
+            self.turn.push_back(address.clone());
+        }
+        self.peers.get_mut(address)
+    }
+
+    /// Forgets the counterpart without a session that was heard longest ago.
+    fn make_room(&mut self) {
+        if self.peers.len() < MAX_PEERS {
+            return;
+        }
+        let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
+        let oldest = idle.min_by_key(|(_, peer)| peer.heard).map(|(address, _)| address.clone());
+        if let Some(address) = oldest {
+            self.peers.remove(&address);
+            self.turn.retain(|other| *other != address);
+        }
+    }
+
+    /// Queues a message, greeting the peer first where need be; false when its
+    /// queue is full, none when there are too many peers.
+    pub(crate) fn enqueue(&mut self, to: &Address, bytes: &Bytes, now: Instant) -> Option<bool> {
+        let peer = self.peer(to, now)?;
+        peer.greet(now);
+        Some(peer.enqueue(bytes.clone()))
+    }
+
+    /// Greets a peer until it answers; none when there are too many peers.
+    pub(crate) fn greet(&mut self, to: &Address, now: Instant) -> Option<()> {
+        self.peer(to, now).map(|peer| peer.greet(now))
+    }
+
+    /// A HELLO, checked.
+    pub(crate) fn on_hello(
+        &mut self,
+        from: &Address,
+        hello: Hello,
+        bound: Bound,
+        fresh: Nonce,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let party = Party { peer: bound.peer, kid: bound.kid, boot: bound.boot };
+        let face = Face { party, nonce: hello.nonce };
+        let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
+        let notices = peer.on_hello(face, bound.key, hello.echo, fresh, now);
+        if peer.is_up() || peer.addresses.is_empty() {
+            peer.addresses = hello.addresses;
+        }
+        self.note(from, notices, now);
+        Ok(())
+    }
+
+    /// A frame, checked; its new messages become events.
+    pub(crate) fn on_frame(
+        &mut self,
+        from: &Address,
+        place: (SessionId, u64),
+        frame: Frame,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let room = MAX_EVENTS.saturating_sub(self.events.len());
+        let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
+        let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
+        self.note(from, notices, now);
+        for bytes in arrived {
+            match dagcbor::decode::<Message>(&bytes) {
+                Ok(message) => {
+                    self.counters.delivered += 1;
+                    self.events.push_back(Event::Message { from: from.clone(), message });
+                }
+                Err(refusal) => self.counters.refuse(refusal),
+            }
+        }
+        Ok(())
+    }
+
+    /// A farewell, checked.
+    pub(crate) fn on_bye(&mut self, from: &Address, session: SessionId, now: Instant) -> Result<(), Refusal> {
+        let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
+        let notice = peer.on_bye(session)?;
+        self.note(from, vec![notice], now);
+        Ok(())
+    }
+
+    /// An advert, checked.
+    pub(crate) fn on_advert(
+        &mut self,
+        said: Announcement,
+        bound: &Bound,
+        at: u64,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let (peer, serial) = (bound.peer, bound.serial);
+        self.directory.hear(Statement { peer, advert: said.advert, serial, said: at }, now)
+    }
+
+    /// Somebody speaks in a session that is not known here: it may have missed
+    /// our restart, so it is greeted.
+    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Nonce, now: Instant) {
+        if let Some(peer) = self.peer(from, now) {
+            peer.greet_once(fresh);
+        }
+    }
+
+    fn note(&mut self, from: &Address, notices: Vec<Notice>, now: Instant) {
+        for notice in notices {
+            self.events.push_back(match notice {
+                Notice::Up => Event::Up(from.clone()),
+                Notice::Down(reason) => Event::Down(from.clone(), reason),
+            });
+            if notice == Notice::Up {
+                self.advertise_soon(now);
+            }
+        }
+    }
+
+    /// A newcomer should not wait a period for our advert.
+    fn advertise_soon(&mut self, now: Instant) {
+        let earliest = self.advertised.map_or(now, |last| last + ADVERT_GAP);
+        self.advert_due = self.advert_due.min(earliest.max(now));
+    }
+
+    /// The inbox is subscribed to: probe it, advertise, and tell every linked
+    /// peer where we are now.
+    pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) {
+        self.counters.resubscribed += u64::from(self.probe.has_begun());
+        self.probe.begin(now);
+        self.advert_due = now;
+        for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
+            peer.greet_once(fresh());
+        }
+    }
+
+    /// Starts every measure of silence anew.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.peers.values_mut().for_each(|peer| peer.excuse(now));
+    }
+
+    /// Replaces the advert; none says nothing.
+    pub(crate) fn set_advert(&mut self, advert: Option<Advert>, now: Instant) {
+        if advert.is_some() && self.advert.is_none() {
+            self.advertise_soon(now);
+        }
+        self.advert = advert;
+    }
+
+    /// The sandboxes that the advert offers; none while nothing is advertised.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        let runtimes = self.advert.iter().flat_map(|advert| advert.runtimes.keys());
+        runtimes.cloned().collect()
+    }
+
+    pub(crate) fn own_addresses(&self) -> Vec<String> {
+        self.addresses.iter().take(MAX_ADDRESSES).cloned().collect()
+    }
+
+    /// The key of a session with `from`.
+    pub(crate) fn key(&self, from: &Address, kid: &KeyId) -> Option<VerifyingKey> {
+        self.peers.get(from)?.key(kid)
+    }
+
+    pub(crate) fn is_up(&self, address: &Address) -> bool {
+        self.peers.get(address).is_some_and(Peer::is_up)
+    }
+
+    /// Whether any sidecar under a peer ID is linked.
+    pub(crate) fn is_linked(&self, peer: &PeerId) -> bool {
+        self.is_up(&Address::node(*peer))
+            || self.peers.iter().any(|(address, known)| address.peer == *peer && known.is_up())
+    }
+
+    pub(crate) fn srtt(&self, address: &Address) -> Option<Duration> {
+        self.peers.get(address)?.srtt()
+    }
+
+    /// Where a peer can be dialled, as far as is known.
+    pub(crate) fn addresses_of(&self, address: &Address) -> Vec<String> {
+        let told = self.peers.get(address).map(|peer| peer.addresses.clone());
+        let told = told.filter(|addresses| !addresses.is_empty());
+        told.unwrap_or_else(|| self.directory.addresses(&address.peer))
+    }
+
+    /// Peers that something waits for and that nobody heard since `before`.
+    pub(crate) fn unheard_since(&self, before: Instant) -> Vec<Address> {
+        let unheard = self.peers.iter().filter(|(_, peer)| peer.is_unheard_since(before));
+        unheard.map(|(address, _)| address.clone()).collect()
+    }
+
+    /// Peers with a living session.
+    pub(crate) fn linked(&self) -> Vec<Address> {
+        let linked = self.peers.iter().filter(|(_, peer)| peer.is_up());
+        linked.map(|(address, _)| address.clone()).collect()
+    }
+
+    /// Remembers a good executor.
+    pub(crate) fn remember(&mut self, peer: PeerId) {
+        let addresses = self.addresses_of(&Address::node(peer));
+        self.directory.remember(Remembered { peer, addresses });
+    }
+
+    /// Whether every message sent was acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.peers.values().all(|peer| !peer.is_up() || peer.is_settled())
+    }
+
+    /// Whether everybody was told farewell.
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.is_publishing && !self.peers.values().any(Peer::is_up)
+    }
+
+    /// Says farewell to everybody, in turn.
+    pub(crate) fn leave(&mut self) {
+        self.advert = None;
+        self.peers.values_mut().for_each(Peer::leave);
+    }
+
+    pub(crate) fn health(&self, is_kubo_up: bool, now: Instant) -> Health {
+        let muted = self.peers.iter().filter(|(_, peer)| peer.is_deaf_to_us(now));
+        Health {
+            is_kubo_up,
+            is_subscribed: self.probe.is_subscribed(),
+            is_probe_back: self.probe.is_back(),
+            muted_by: muted.map(|(address, _)| address.clone()).collect(),
+            sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
+            listed: self.directory.len(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// Whether a first greeting to a peer failed since it was asked for.
+    pub(crate) fn is_given_up(&self, address: &Address) -> bool {
+        self.peers.get(address).is_none_or(Peer::is_idle)
+    }
+}
+
