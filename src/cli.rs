@@ -37,18 +37,21 @@ mod storage;
 mod table;
 mod target;
 
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
-
 use context::{Context, Globals};
 use exit::Stop;
 pub use help::{command, reference};
 
 /// Compute beside an unmodified Kubo: run code where the data lies
 #[derive(Debug, Parser)]
-#[command(name = "timerose", version, propagate_version = false, max_term_width = 100)]
+#[command(
+    name = "timerose",
+    version,
+    propagate_version = false,
+    max_term_width = 100
+)]
 #[command(after_long_help = "\
 EXAMPLES
   timerose deploy wordcount.wasm              make a function of a module
@@ -96,7 +99,9 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parsed = command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error, std::env::args().nth(1).as_deref()),
@@ -114,7 +119,9 @@ pub fn main() -> ExitCode {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 impl Command {

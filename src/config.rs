@@ -11,13 +11,14 @@ mod section;
 mod settings;
 mod units;
 
-use figment::providers::{Env, Format as _, Serialized, Toml};
-use figment::{Figment, Source};
-use serde::{Deserialize, Serialize};
-
+use figment::{
+    Figment, Source,
+    providers::{Env, Format as _, Serialized, Toml},
+};
 pub use home::Home;
 pub use reference::{commented_file, reference};
 pub use section::Field;
+use serde::{Deserialize, Serialize};
 pub use settings::{Api, Executor, Kubo, Log, Mesh, Scheduler, Storage};
 pub use units::{Error as UnitError, Size, Span};
 
@@ -57,7 +58,10 @@ impl Error {
     }
 
     fn new(problem: String, place: impl Into<String>) -> Self {
-        Self { problem, place: place.into() }
+        Self {
+            problem,
+            place: place.into(),
+        }
     }
 }
 
@@ -129,7 +133,10 @@ fn explain(error: &figment::Error) -> Error {
         Some(m) => match &m.source {
             Some(Source::File(path)) => path.display().to_string(),
             _ if m.name.contains("environment") => {
-                format!("environment variable TIMEROSE_{}", key.replace('.', "__").to_uppercase())
+                format!(
+                    "environment variable TIMEROSE_{}",
+                    key.replace('.', "__").to_uppercase()
+                )
             }
             _ => FLAGS.to_owned(),
         },
@@ -153,7 +160,10 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let config = load("[mesh]\nname = \"a\"\n[executor]\nslots = 3", "[mesh]\nname = \"b\"");
+        let config = load(
+            "[mesh]\nname = \"a\"\n[executor]\nslots = 3",
+            "[mesh]\nname = \"b\"",
+        );
         let config = config.unwrap();
         assert_eq!((config.mesh.name.as_str(), config.executor.slots), ("b", 3));
         assert_eq!(config.storage.max, Size(10 << 30));

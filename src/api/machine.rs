@@ -1,15 +1,15 @@
 //! `allow/*`, `nodes`, `node`, `storage`, `gc`, `purge`, `shutdown`, `version`,
 //! `health`: the node itself.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Json, extract::State};
 
-use super::query::{Pairs, Params};
-use super::status::Refusal;
-use super::{Allowed, Backend, Freed, Health, NodeInfo, NodeView, Storage, Version};
+use super::{
+    Allowed, Backend, Freed, Health, NodeInfo, NodeView, Storage, Version,
+    query::{Pairs, Params},
+    status::Refusal,
+};
 
 /// `allow/ls`
 pub(super) async fn allow_list<B: Backend>(
@@ -110,5 +110,8 @@ pub(super) async fn health<B: Backend>(
 }
 
 fn this_version() -> Version {
-    Version { version: env!("CARGO_PKG_VERSION").to_owned(), api: "v0".to_owned() }
+    Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: "v0".to_owned(),
+    }
 }

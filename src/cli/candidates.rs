@@ -30,18 +30,32 @@ pub(crate) fn show(explanation: &Explanation) -> String {
         let chosen = explanation.chosen.as_deref() == Some(candidate.peer.as_str());
         row(candidate, chosen, longest)
     });
-    let header =
-        ["", "PEER", "MS", "", "RTT", "QUEUE", "FETCH", "COLD", "RUN", "LOCAL", "MISSING", "FOUND BY"];
-    let legend: Vec<_> = LETTERS.iter().map(|(c, name, _)| format!("{c} {name}")).collect();
-    format!("{}\nbar: {}, milliseconds each", table(&header, rows), legend.join("  "))
+    let header = [
+        "", "PEER", "MS", "", "RTT", "QUEUE", "FETCH", "COLD", "RUN", "LOCAL", "MISSING",
+        "FOUND BY",
+    ];
+    let legend: Vec<_> = LETTERS
+        .iter()
+        .map(|(c, name, _)| format!("{c} {name}"))
+        .collect();
+    format!(
+        "{}\nbar: {}, milliseconds each",
+        table(&header, rows),
+        legend.join("  ")
+    )
 }
 
 fn row(candidate: &Candidate, chosen: bool, longest: u64) -> Vec<String> {
     let mark = if chosen { "→" } else { "" };
-    let terms = LETTERS.iter().map(|(_, _, term)| term(&candidate.terms).to_string());
+    let terms = LETTERS
+        .iter()
+        .map(|(_, _, term)| term(&candidate.terms).to_string());
     let (predicted, bar) = match &candidate.veto {
         Some(veto) => ("–".to_owned(), format!("not: {veto}")),
-        None => (candidate.predicted_ms.to_string(), bar(&candidate.terms, longest)),
+        None => (
+            candidate.predicted_ms.to_string(),
+            bar(&candidate.terms, longest),
+        ),
     };
     let mut row = vec![mark.to_owned(), tail(&candidate.peer), predicted, bar];
     row.extend(terms);
@@ -83,14 +97,30 @@ mod tests {
 
     #[test]
     fn the_table_shows_who_was_chosen_and_why_not_the_others() {
-        let near = Terms { rtt: 2, queue: 0, fetch: 0, cold: 40, run: 60 };
-        let far = Terms { rtt: 30, queue: 20, fetch: 900, cold: 0, run: 60 };
+        let near = Terms {
+            rtt: 2,
+            queue: 0,
+            fetch: 0,
+            cold: 40,
+            run: 60,
+        };
+        let far = Terms {
+            rtt: 30,
+            queue: 20,
+            fetch: 900,
+            cold: 0,
+            run: 60,
+        };
         let explanation = Explanation {
             chosen: Some("12D3KooWnear0001".to_owned()),
             candidates: vec![
                 candidate("near0001", near, None),
                 candidate("far00002", far, None),
-                candidate("deaf0003", Terms::default(), Some("does not let you run code")),
+                candidate(
+                    "deaf0003",
+                    Terms::default(),
+                    Some("does not let you run code"),
+                ),
             ],
         };
         insta::assert_snapshot!(show(&explanation), @r"
@@ -104,7 +134,13 @@ mod tests {
 
     #[test]
     fn a_bar_is_never_longer_than_its_room() {
-        let terms = Terms { rtt: u64::MAX, queue: 1, fetch: 1, cold: 1, run: 1 };
+        let terms = Terms {
+            rtt: u64::MAX,
+            queue: 1,
+            fetch: 1,
+            cold: 1,
+            run: 1,
+        };
         assert!(bar(&terms, 1).chars().count() as u64 <= BAR);
         assert_eq!(bar(&Terms::default(), 0), "");
     }

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use crate::api::Kind;
-use crate::compute::Failure;
-use crate::model::Class;
+use crate::{api::Kind, compute::Failure, model::Class};
 
 /// The table in every `--help`.
 pub(super) const TABLE: &str = "\
@@ -69,7 +67,11 @@ pub(super) fn file(path: &std::path::Path, error: &io::Error) -> Failure {
         io::ErrorKind::NotFound => (Class::Missing, "no_such_file"),
         _ => (Class::Node, "io"),
     };
-    Failure::new(class, code, format!("{}: {}", path.display(), reason(error)))
+    Failure::new(
+        class,
+        code,
+        format!("{}: {}", path.display(), reason(error)),
+    )
 }
 
 /// The error without the operating system's number.
@@ -78,7 +80,10 @@ fn reason(error: &io::Error) -> String {
         return "no such file or folder".to_owned();
     }
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_lowercase()
 }
 
 #[cfg(test)]
@@ -100,7 +105,11 @@ mod tests {
             (Class::Cancelled, "cancelled", 125),
         ];
         for (class, word, wanted) in codes {
-            assert_eq!(code(&Failure::new(class, word, "")), wanted, "{class:?} {word}");
+            assert_eq!(
+                code(&Failure::new(class, word, "")),
+                wanted,
+                "{class:?} {word}"
+            );
         }
     }
 

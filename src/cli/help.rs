@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory as _};
+use clap::{
+    Command, CommandFactory as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::exit::{self, bad};
 use crate::compute::Failure;
@@ -34,13 +36,18 @@ pub(super) fn failure(error: &clap::Error, word: Option<&str>) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is due".to_owned(),
         _ => message.to_owned(),
     };
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ").map(sentence));
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: ").map(sentence));
     bad("bad_usage", message).with_hint(tip.unwrap_or_else(|| see_help(word)))
 }
 
 fn sentence(tip: &str) -> String {
     let mut letters = tip.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
@@ -81,7 +88,11 @@ fn page(text: &mut String, command: &mut Command) {
     let name = command.get_bin_name().unwrap_or_default().to_owned();
     let help = command.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    let _infallible = write!(text, "\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
+    let _infallible = write!(
+        text,
+        "\n## {name}\n\n```text\n{}\n```\n",
+        help.join("\n").trim_end()
+    );
     for below in command.get_subcommands_mut() {
         if !below.is_hide_set() && below.get_name() != "help" {
             page(text, below);

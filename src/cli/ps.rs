@@ -1,9 +1,11 @@
 //! `timerose ps`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::table::{millis, table, tail};
+use super::{
+    connect::live,
+    context::Context,
+    exit::Stop,
+    table::{millis, table, tail},
+};
 use crate::compute::{Deployed, Record};
 
 /// List invocations, or deployed functions
@@ -48,7 +50,11 @@ fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
 fn invocations(records: &[Record]) -> String {
     let rows = records.iter().map(|r| {
         let executor = r.executor.as_deref().map_or_else(|| "–".to_owned(), tail);
-        let error = r.error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
+        let error = r
+            .error
+            .as_ref()
+            .map(|e| e.message.clone())
+            .unwrap_or_default();
         vec![
             r.invocation.clone(),
             r.state.clone(),
@@ -59,13 +65,29 @@ fn invocations(records: &[Record]) -> String {
             error,
         ]
     });
-    table(&["INVOCATION", "STATE", "FUNCTION", "EXECUTOR", "ATTEMPTS", "ELAPSED", "ERROR"], rows)
+    table(
+        &[
+            "INVOCATION",
+            "STATE",
+            "FUNCTION",
+            "EXECUTOR",
+            "ATTEMPTS",
+            "ELAPSED",
+            "ERROR",
+        ],
+        rows,
+    )
 }
 
 fn deployed(functions: &[Deployed]) -> String {
     let rows = functions.iter().map(|f| {
         let name = f.name.clone().unwrap_or_else(|| "–".to_owned());
-        vec![name, f.runtime.clone(), f.entries.join(","), f.function.clone()]
+        vec![
+            name,
+            f.runtime.clone(),
+            f.entries.join(","),
+            f.function.clone(),
+        ]
     });
     table(&["NAME", "RUNTIME", "ENTRIES", "FUNCTION"], rows)
 }

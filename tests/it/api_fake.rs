@@ -3,23 +3,29 @@
 //! Gives a [`Fake`] whose answers tests choose by the function's name, and a
 //! [`Served`] that holds its home, its socket and its tasks.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::stream::{self, StreamExt as _};
-use timerose::api::{
-    Allowed, Backend, Client, EventStream, Freed, Health, Kept, NodeInfo, NodeView, Output, Reach,
-    Removed, Server, Storage,
+use timerose::{
+    api::{
+        Allowed, Backend, Client, EventStream, Freed, Health, Kept, NodeInfo, NodeView, Output,
+        Reach, Removed, Server, Storage,
+    },
+    compute::{
+        ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation, Failure, Finished,
+        InvocationEvent, InvokeRequest, Record, Terms,
+    },
+    config::Home,
+    model::{Class, Limits, Phase, Roles, Usage},
+    task::Tasks,
 };
-use timerose::compute::{
-    ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation, Failure, Finished,
-    InvocationEvent, InvokeRequest, Record, Terms,
-};
-use timerose::config::Home;
-use timerose::model::{Class, Limits, Phase, Roles, Usage};
-use timerose::task::Tasks;
 use tokio::sync::{Mutex, Notify};
 
 pub(crate) const FUNCTION: &str = "bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
@@ -64,7 +70,13 @@ fn finished(request: &InvokeRequest) -> Finished {
 }
 
 pub(crate) fn explanation() -> Explanation {
-    let terms = Terms { rtt: 2, queue: 0, fetch: 0, cold: 40, run: 60 };
+    let terms = Terms {
+        rtt: 2,
+        queue: 0,
+        fetch: 0,
+        cold: 40,
+        run: 60,
+    };
     let candidate = |peer: &str, veto: Option<&str>| Candidate {
         peer: peer.to_owned(),
         predicted_ms: terms.sum(),
@@ -74,8 +86,14 @@ pub(crate) fn explanation() -> Explanation {
         sources: vec!["input".to_owned()],
         veto: veto.map(str::to_owned),
     };
-    let candidates = vec![candidate(PEER, None), candidate(OTHER, Some("does not let you run code"))];
-    Explanation { chosen: Some(PEER.to_owned()), candidates }
+    let candidates = vec![
+        candidate(PEER, None),
+        candidate(OTHER, Some("does not let you run code")),
+    ];
+    Explanation {
+        chosen: Some(PEER.to_owned()),
+        candidates,
+    }
 }
 
 fn record(state: &str) -> Record {
@@ -98,8 +116,12 @@ fn known(name: &str) -> Result<(), Failure> {
     if ID.ends_with(name) || name == OUTPUT || name == FUNCTION {
         return Ok(());
     }
-    Err(Failure::new(Class::Missing, "not_found", format!("no invocation {name:?} is known"))
-        .with_hint("`timerose ps --all` lists them."))
+    Err(Failure::new(
+        Class::Missing,
+        "not_found",
+        format!("no invocation {name:?} is known"),
+    )
+    .with_hint("`timerose ps --all` lists them."))
 }
 
 fn failed(class: Class, code: &str, message: &str) -> InvocationEvent {
@@ -161,13 +183,22 @@ impl Backend for Fake {
             let bytes: Vec<_> = input.map(|chunk| chunk.unwrap()).collect().await;
             *self.output.lock().await = bytes.concat();
         }
-        let accepted =
-            InvocationEvent::Accepted { invocation: ID.to_owned(), call: FUNCTION.to_owned() };
+        let accepted = InvocationEvent::Accepted {
+            invocation: ID.to_owned(),
+            call: FUNCTION.to_owned(),
+        };
         let start = [
             accepted,
             InvocationEvent::Finding,
-            InvocationEvent::Placed { executor: PEER.to_owned(), attempt: 1, predicted_ms: 100 },
-            InvocationEvent::Progress { phase: Phase::Running, input_bytes: 7 },
+            InvocationEvent::Placed {
+                executor: PEER.to_owned(),
+                attempt: 1,
+                predicted_ms: 100,
+            },
+            InvocationEvent::Progress {
+                phase: Phase::Running,
+                input_bytes: 7,
+            },
         ];
         let start = stream::iter(start);
         let end = match request.function.as_str() {
@@ -223,11 +254,19 @@ impl Backend for Fake {
     async fn output(&self, name: &str) -> Result<Output, Failure> {
         known(name)?;
         let held = self.output.lock().await.clone();
-        let bytes = if held.is_empty() { b"hello".to_vec() } else { held };
+        let bytes = if held.is_empty() {
+            b"hello".to_vec()
+        } else {
+            held
+        };
         let end = self.breaks_off.load(Ordering::SeqCst);
         let end = end.then(|| Err(std::io::Error::other("kubo went away")));
         let bytes = stream::iter([Some(Ok(bytes.into())), end].into_iter().flatten()).boxed();
-        Ok(Output { cid: OUTPUT.to_owned(), is_directory: false, bytes })
+        Ok(Output {
+            cid: OUTPUT.to_owned(),
+            is_directory: false,
+            bytes,
+        })
     }
 
     async fn receipt(&self, name: &str) -> Result<Vec<u8>, Failure> {
@@ -244,21 +283,35 @@ impl Backend for Fake {
 
     async fn functions(&self) -> Result<Vec<Deployed>, Failure> {
         let code = Code::Path(OUTPUT.to_owned());
-        let draft = timerose::compute::Draft { name: Some("wordcount".to_owned()), ..Default::default() };
+        let draft = timerose::compute::Draft {
+            name: Some("wordcount".to_owned()),
+            ..Default::default()
+        };
         Ok(vec![self.deploy(DeployRequest { draft, code }).await?])
     }
 
     async fn remove_function(&self, name: &str) -> Result<Removed, Failure> {
-        Ok(Removed { function: FUNCTION.to_owned(), name: Some(name.to_owned()) })
+        Ok(Removed {
+            function: FUNCTION.to_owned(),
+            name: Some(name.to_owned()),
+        })
     }
 
     async fn allow_list(&self) -> Result<Vec<Allowed>, Failure> {
-        Ok(vec![Allowed { peer: PEER.to_owned(), until: None, source: "self".to_owned() }])
+        Ok(vec![Allowed {
+            peer: PEER.to_owned(),
+            until: None,
+            source: "self".to_owned(),
+        }])
     }
 
     async fn allow_add(&self, peer: &str, lasts: Option<Duration>) -> Result<Allowed, Failure> {
         let until = lasts.map(|d| 1_780_000_000_000 + u64::try_from(d.as_millis()).unwrap());
-        Ok(Allowed { peer: peer.to_owned(), until, source: "command".to_owned() })
+        Ok(Allowed {
+            peer: peer.to_owned(),
+            until,
+            source: "command".to_owned(),
+        })
     }
 
     async fn allow_remove(&self, peer: &str) -> Result<Allowed, Failure> {
@@ -269,7 +322,10 @@ impl Backend for Fake {
         let node = |peer: &str, reach| NodeView {
             peer: peer.to_owned(),
             reach,
-            roles: Roles { executor: true, scheduler: true },
+            roles: Roles {
+                executor: true,
+                scheduler: true,
+            },
             runtimes: [("wasm".to_owned(), vec!["wasi".to_owned()])].into(),
             slots: 4,
             free: 3,
@@ -291,21 +347,34 @@ impl Backend for Fake {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kubo: "0.43.0".to_owned(),
             mesh: "public".to_owned(),
-            health: Health { ready: true, unmet: Vec::new() },
+            health: Health {
+                ready: true,
+                unmet: Vec::new(),
+            },
             counters: [("invocations".to_owned(), 3)].into(),
         })
     }
 
     async fn storage(&self) -> Result<Storage, Failure> {
-        Ok(Storage { kept: kept(), keep_ms: 86_400_000, max_bytes: 10 << 30 })
+        Ok(Storage {
+            kept: kept(),
+            keep_ms: 86_400_000,
+            max_bytes: 10 << 30,
+        })
     }
 
     async fn gc(&self, dry_run: bool) -> Result<Freed, Failure> {
-        Ok(Freed { dry_run, removed: kept() })
+        Ok(Freed {
+            dry_run,
+            removed: kept(),
+        })
     }
 
     async fn purge(&self, dry_run: bool) -> Result<Freed, Failure> {
-        Ok(Freed { dry_run, removed: Vec::new() })
+        Ok(Freed {
+            dry_run,
+            removed: Vec::new(),
+        })
     }
 
     async fn shutdown(&self) {
@@ -314,7 +383,11 @@ impl Backend for Fake {
 }
 
 fn kept() -> Vec<Kept> {
-    vec![Kept { kind: "output".to_owned(), count: 3, bytes: 2 << 20 }]
+    vec![Kept {
+        kind: "output".to_owned(),
+        count: 3,
+        bytes: 2 << 20,
+    }]
 }
 
 /// A fake node that is being served, and a home in which it looks like a
@@ -344,7 +417,13 @@ impl Served {
         let addresses = server.addresses();
         let tasks = Tasks::new();
         server.serve(fake.clone(), &tasks);
-        Self { fake, dir, home, addresses, tasks }
+        Self {
+            fake,
+            dir,
+            home,
+            addresses,
+            tasks,
+        }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 
 use timerose::compute::Code;
 
-use crate::api_fake::{FUNCTION, ID, OUTPUT, PEER, Served, eventually};
-use crate::cli_run::{Said, command, end, run, run_with};
+use crate::{
+    api_fake::{FUNCTION, ID, OUTPUT, PEER, Served, eventually},
+    cli_run::{Said, command, end, run, run_with},
+};
 
 async fn said(served: &Served, args: &[&str]) -> Said {
     run(served.dir.path(), args).await
@@ -16,24 +18,46 @@ async fn said(served: &Served, args: &[&str]) -> Said {
 async fn invoke_writes_the_outputs_bytes_and_nothing_else() {
     let served = Served::start(false).await;
     let said = said(&served, &["invoke", "wordcount", OUTPUT]).await;
-    assert_eq!((said.stdout.as_str(), said.stderr.as_str(), said.code), ("hello", "", 0));
+    assert_eq!(
+        (said.stdout.as_str(), said.stderr.as_str(), said.code),
+        ("hello", "", 0)
+    );
     let request = served.fake.invoked.lock().await[0].clone();
-    assert_eq!((request.function.as_str(), request.input.as_deref()), ("wordcount", Some(OUTPUT)));
+    assert_eq!(
+        (request.function.as_str(), request.input.as_deref()),
+        ("wordcount", Some(OUTPUT))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invoke_prints_a_cid_for_a_directory_or_when_quiet() {
     let served = Served::start(false).await;
-    assert_eq!(said(&served, &["invoke", "folder"]).await.stdout, format!("{OUTPUT}\n"));
-    assert_eq!(said(&served, &["invoke", "-q", "wordcount"]).await.stdout, format!("{OUTPUT}\n"));
+    assert_eq!(
+        said(&served, &["invoke", "folder"]).await.stdout,
+        format!("{OUTPUT}\n")
+    );
+    assert_eq!(
+        said(&served, &["invoke", "-q", "wordcount"]).await.stdout,
+        format!("{OUTPUT}\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invoke_sends_files_and_standard_input() {
     let served = Served::start(false).await;
     std::fs::write(served.dir.path().join("book.txt"), "from a file").unwrap();
-    assert_eq!(said(&served, &["invoke", "wordcount", "book.txt"]).await.stdout, "from a file");
-    let piped = run_with(served.dir.path(), &["invoke", "wordcount", "-"], b"from a pipe").await;
+    assert_eq!(
+        said(&served, &["invoke", "wordcount", "book.txt"])
+            .await
+            .stdout,
+        "from a file"
+    );
+    let piped = run_with(
+        served.dir.path(),
+        &["invoke", "wordcount", "-"],
+        b"from a pipe",
+    )
+    .await;
     assert_eq!(piped.stdout, "from a pipe");
 }
 
@@ -42,7 +66,13 @@ async fn the_cli_says_once_that_what_is_added_can_be_fetched() {
     let served = Served::start(false).await;
     std::fs::write(served.dir.path().join("big.txt"), vec![b'x'; 65 << 10]).unwrap();
     let first = said(&served, &["invoke", "wordcount", "big.txt"]).await;
-    assert!(first.stderr.contains("anyone who has the CID can fetch them"), "{}", first.stderr);
+    assert!(
+        first
+            .stderr
+            .contains("anyone who has the CID can fetch them"),
+        "{}",
+        first.stderr
+    );
     let second = said(&served, &["invoke", "wordcount", "big.txt"]).await;
     assert_eq!(second.stderr, "");
 }
@@ -51,14 +81,21 @@ async fn the_cli_says_once_that_what_is_added_can_be_fetched() {
 async fn a_local_module_is_deployed_on_the_way() {
     let served = Served::start(false).await;
     std::fs::write(served.dir.path().join("add.wat"), "(module)").unwrap();
-    let said = said(&served, &["invoke", "add.wat", "--fuel", "9", "--", "2", "-3"]).await;
+    let said = said(
+        &served,
+        &["invoke", "add.wat", "--fuel", "9", "--", "2", "-3"],
+    )
+    .await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     let deployed = served.fake.deployed.lock().await;
     assert!(matches!(&deployed[0].code, Code::Bytes(b) if b.starts_with(b"\0asm")));
     assert_eq!(deployed[0].draft.name.as_deref(), Some("add"));
     let request = &served.fake.invoked.lock().await[0];
     assert_eq!(request.function, FUNCTION);
-    assert_eq!((request.args.as_slice(), request.fuel), (["2".to_owned(), "-3".to_owned()].as_slice(), Some(9)));
+    assert_eq!(
+        (request.args.as_slice(), request.fuel),
+        (["2".to_owned(), "-3".to_owned()].as_slice(), Some(9))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,13 +141,18 @@ async fn the_output_is_saved_where_it_is_asked_for() {
     let served = Served::start(false).await;
     let said = said(&served, &["invoke", "wordcount", "-o", "out"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (0, ""));
-    assert_eq!(std::fs::read(served.dir.path().join("out")).unwrap(), b"hello");
+    assert_eq!(
+        std::fs::read(served.dir.path().join("out")).unwrap(),
+        b"hello"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_cancels_and_ends_with_125() {
     let served = Served::start(false).await;
-    let child = command(served.dir.path(), &["invoke", "hangs"]).spawn().unwrap();
+    let child = command(served.dir.path(), &["invoke", "hangs"])
+        .spawn()
+        .unwrap();
     let invoked = || served.fake.invoked.try_lock().is_ok_and(|i| !i.is_empty());
     eventually("the invocation arrives", invoked).await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
@@ -118,7 +160,10 @@ async fn ctrl_c_cancels_and_ends_with_125() {
     let said = end(served.dir.path(), child).await;
     assert_eq!(said.code, 125, "{}", said.stderr);
     let cancelled = served.fake.cancelled.clone();
-    eventually("the stream is closed", || cancelled.load(Ordering::SeqCst) == 1).await;
+    eventually("the stream is closed", || {
+        cancelled.load(Ordering::SeqCst) == 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +171,10 @@ async fn a_timeout_ends_with_62() {
     let served = Served::start(false).await;
     let said = said(&served, &["result", "--wait", "--timeout", "200ms", "AAAA"]).await;
     assert_eq!(said.code, 62, "{}", said.stderr);
-    assert_eq!(said.stderr, "Error: gave up after 200ms\nHint: A longer --timeout gives it more time.\n");
+    assert_eq!(
+        said.stderr,
+        "Error: gave up after 200ms\nHint: A longer --timeout gives it more time.\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,9 +188,17 @@ async fn candidates_are_shown_before_and_after() {
     bar: · rtt  ░ queue  ▒ fetch  ▓ cold  █ run, milliseconds each
     ");
     assert!(served.fake.invoked.lock().await.is_empty(), "nothing ran");
-    assert_eq!(said(&served, &["schedule", "wordcount", OUTPUT]).await.stdout, before.stdout);
+    assert_eq!(
+        said(&served, &["schedule", "wordcount", OUTPUT])
+            .await
+            .stdout,
+        before.stdout
+    );
     assert_eq!(said(&served, &["explain", ID]).await.stdout, before.stdout);
-    assert_eq!(said(&served, &["schedule", "-q", "wordcount"]).await.stdout, format!("{PEER}\n"));
+    assert_eq!(
+        said(&served, &["schedule", "-q", "wordcount"]).await.stdout,
+        format!("{PEER}\n")
+    );
     insta::assert_snapshot!(said(&served, &["explain", ID, "--enc=json"]).await.stdout, @r#"{"chosen":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","candidates":[{"peer":"12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr","predicted_ms":102,"terms":{"rtt":2,"queue":0,"fetch":0,"cold":40,"run":60},"bytes_local":52428800,"bytes_missing":0,"sources":["input"]},{"peer":"12D3KooWBd9zd6aBLKJfdwHpXTUZ3HyVG5BhJKsWDn2q5MD8mn6i","predicted_ms":102,"terms":{"rtt":2,"queue":0,"fetch":0,"cold":40,"run":60},"bytes_local":52428800,"bytes_missing":0,"sources":["input"],"veto":"does not let you run code"}]}"#);
 }
 
@@ -215,9 +271,18 @@ async fn logs_deploy_rm_cancel_and_shutdown_say_what_they_did() {
     let served = Served::start(false).await;
     std::fs::write(served.dir.path().join("f.wat"), "(module)").unwrap();
     assert_eq!(said(&served, &["logs", ID]).await.stdout, "a line\n");
-    assert_eq!(said(&served, &["deploy", "-q", "f.wat"]).await.stdout, format!("{FUNCTION}\n"));
-    assert_eq!(said(&served, &["rm", "f"]).await.stdout, format!("{FUNCTION}\n"));
-    assert_eq!(said(&served, &["cancel", ID]).await.stdout, format!("{ID} cancelled\n"));
+    assert_eq!(
+        said(&served, &["deploy", "-q", "f.wat"]).await.stdout,
+        format!("{FUNCTION}\n")
+    );
+    assert_eq!(
+        said(&served, &["rm", "f"]).await.stdout,
+        format!("{FUNCTION}\n")
+    );
+    assert_eq!(
+        said(&served, &["cancel", ID]).await.stdout,
+        format!("{ID} cancelled\n")
+    );
     assert_eq!(said(&served, &["shutdown"]).await.code, 0);
     assert!(served.fake.ended.load(Ordering::SeqCst));
 }
@@ -226,10 +291,14 @@ async fn logs_deploy_rm_cancel_and_shutdown_say_what_they_did() {
 async fn a_reader_that_has_enough_is_no_error() {
     let served = Served::start(false).await;
     *served.fake.output.lock().await = vec![b'x'; 8 << 20];
-    let mut child = command(served.dir.path(), &["result", ID, "-o", "/dev/null"]).spawn().unwrap();
+    let mut child = command(served.dir.path(), &["result", ID, "-o", "/dev/null"])
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let _saved = end(served.dir.path(), child).await;
-    let mut child = command(served.dir.path(), &["invoke", "wordcount"]).spawn().unwrap();
+    let mut child = command(served.dir.path(), &["invoke", "wordcount"])
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let said = end(served.dir.path(), child).await;
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));

@@ -105,7 +105,11 @@ async fn a_peer_that_is_none() {
 async fn a_setting_that_is_unknown_or_wrong() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("home")).unwrap();
-    std::fs::write(dir.path().join("home/config.toml"), "[executor]\nslotz = 1\n").unwrap();
+    std::fs::write(
+        dir.path().join("home/config.toml"),
+        "[executor]\nslotz = 1\n",
+    )
+    .unwrap();
     let said = run(dir.path(), &["daemon"]).await;
     insta::assert_snapshot!(said.stderr, @r"
     Error: unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (DIR/home/config.toml)

@@ -38,7 +38,10 @@ fn every_command_has_examples_and_exit_codes_in_its_long_help() {
         assert!(help.contains("EXAMPLES"), "{}", command.get_name());
         assert!(help.contains("EXIT CODES"), "{}", command.get_name());
         let short = command.render_help().to_string();
-        assert!(!short.contains("EXIT CODES") && !short.contains("--api-auth"), "{short}");
+        assert!(
+            !short.contains("EXIT CODES") && !short.contains("--api-auth"),
+            "{short}"
+        );
     }
 }
 

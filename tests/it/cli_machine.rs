@@ -2,18 +2,32 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::api_fake::{ID, Served};
-use crate::cli_run::run;
+use crate::{
+    api_fake::{ID, Served},
+    cli_run::run,
+};
 
 #[tokio::test]
 async fn init_makes_a_home_and_never_overwrites_one() {
     let dir = tempfile::tempdir().unwrap();
     let said = run(dir.path(), &["init"]).await;
-    assert_eq!((said.code, said.stdout.as_str()), (0, "DIR/home\n"), "{}", said.stderr);
+    assert_eq!(
+        (said.code, said.stdout.as_str()),
+        (0, "DIR/home\n"),
+        "{}",
+        said.stderr
+    );
     let mode = |name: &str| {
-        std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+        std::fs::metadata(dir.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
     };
-    assert_eq!((mode("home"), mode("home/config.toml"), mode("home/token")), (0o700, 0o600, 0o600));
+    assert_eq!(
+        (mode("home"), mode("home/config.toml"), mode("home/token")),
+        (0o700, 0o600, 0o600)
+    );
     let again = run(dir.path(), &["init"]).await;
     insta::assert_snapshot!(again.stderr, @r"
     Error: DIR/home/config.toml exists
@@ -31,7 +45,10 @@ async fn the_doctor_names_what_is_missing_and_what_helps() {
         let check = checks.iter().find(|c| c["check"] == name).unwrap();
         check["state"].as_str().unwrap().to_owned()
     };
-    assert_eq!((state("home"), state("kubo"), state("daemon")), ("warn".into(), "fail".into(), "warn".into()));
+    assert_eq!(
+        (state("home"), state("kubo"), state("daemon")),
+        ("warn".into(), "fail".into(), "warn".into())
+    );
     assert_eq!(said.code, 1);
     let text = run(dir.path(), &["doctor"]).await;
     assert!(text.stdout.contains("FAIL  kubo"), "{}", text.stdout);
@@ -41,8 +58,16 @@ async fn the_doctor_names_what_is_missing_and_what_helps() {
 async fn the_doctor_asks_a_live_daemon_about_the_mesh() {
     let served = Served::start(false).await;
     let said = run(served.dir.path(), &["doctor"]).await;
-    assert!(said.stdout.contains("ready, in mesh public"), "{}", said.stdout);
-    assert!(said.stdout.contains("1 other nodes reachable, 0 not"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("ready, in mesh public"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.contains("1 other nodes reachable, 0 not"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,11 @@
 //! Runs the real binary, in a home of its own and an empty environment.
 
-use std::path::Path;
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
 
 /// What a run said, with its home's path replaced.
 #[derive(Debug)]
@@ -17,9 +18,16 @@ pub(crate) struct Said {
 pub(crate) fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_timerose"));
     command.args(args).current_dir(dir).env_clear();
-    command.env("HOME", dir).env("TIMEROSE_PATH", dir.join("home"));
-    command.env("TMPDIR", dir).env("IPFS_PATH", dir.join("no-ipfs"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("HOME", dir)
+        .env("TIMEROSE_PATH", dir.join("home"));
+    command
+        .env("TMPDIR", dir)
+        .env("IPFS_PATH", dir.join("no-ipfs"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.kill_on_drop(true);
     command
 }
