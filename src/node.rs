@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::backend::Doors;
 use crate::api::Server;
@@ -31,6 +31,10 @@ const MAX_ATTEMPTS: u32 = 5;
 const QUEUED_PER_SLOT: u32 = 64;
 /// A sandbox process that ran nothing for this long ends.
 const SANDBOX_IDLE: Duration = Duration::from_secs(60);
+/// How long a start waits for the mesh.
+const MESH_WAIT: Duration = Duration::from_secs(5);
+/// Executors remembered from earlier starts.
+const REMEMBERED: u32 = 64;
 /// How often expired results are let go.
 const GC_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -79,9 +83,9 @@ impl Node {
         let is_attached = matches!(mode, Mode::Attached { .. });
         let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
         let server = Self::listen(&config, &home, &mode).await?;
-        let identity = Identity::open(&home.key(), &kubo, peer, is_attached).await.map_err(|e| error::mesh(&e))?;
-        let (mesh, events) =
-            Mesh::bind(mesh_config(&config, is_attached), kubo.clone(), identity.clone(), tasks).await.map_err(|e| error::mesh(&e))?;
+        let identity = Identity::open(&home.key(), &kubo).await.map_err(|e| error::identity(&e))?;
+        let (mesh, events) = Mesh::bind(mesh_config(&config, is_attached), kubo.clone(), identity.clone(), tasks);
+        restore(&mesh, &store)?;
         let folders = Folders::make(&config, &home)?;
         let slots = slots(config.executor.slots);
         let sandbox = Wasm::new(sandbox_config(&folders.compiled, slots)?, tasks).map_err(|e| error::sandbox(&e))?;
@@ -113,6 +117,9 @@ impl Node {
             ended: ended.clone(),
         };
         server.serve(Arc::new(doors), tasks);
+        if !mesh.ready(MESH_WAIT).await {
+            warn!("the mesh is not ready yet; the node goes on trying");
+        }
         Ok(Self { socket, addresses, tasks: tasks.clone(), mesh, ended })
     }
 
@@ -196,6 +203,17 @@ async fn collect(compute: Compute) {
             info!(%error, "expired results are still kept");
         }
     }
+}
+
+/// Gives the mesh back the executors that did well before.
+fn restore(mesh: &Mesh, store: &Store) -> Result<(), Failure> {
+    let known = store.executors(REMEMBERED).map_err(|e| error::store(&e))?;
+    let remembered = known.into_iter().filter_map(|(peer, addresses)| {
+        let addresses = serde_json::from_str(&addresses).unwrap_or_default();
+        Some(mesh::Remembered { peer: peer.parse().ok()?, addresses })
+    });
+    mesh.restore(remembered.collect());
+    Ok(())
 }
 
 fn slots(asked: u32) -> u32 {

@@ -2,6 +2,7 @@
 //!
 //! Takes the roles, gives them as [`Backend`]. Translates; decides nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,7 +20,7 @@ use crate::compute::{
 };
 use crate::config::Config;
 use crate::kubo;
-use crate::mesh::{Identity, Mesh};
+use crate::mesh::{self, Identity, Mesh};
 use crate::model::{Cid, Class};
 use crate::store::Store;
 use crate::wire::car;
@@ -94,6 +95,42 @@ impl Doors {
             agent: offers.agent,
         }
     }
+}
+
+/// What keeps a node from its work, a sentence each.
+fn unmet(health: &mesh::Health) -> Vec<String> {
+    let conditions = [
+        (health.is_kubo_up, "Kubo does not answer".to_owned()),
+        (health.is_subscribed, "the inbox is not subscribed to".to_owned()),
+        (health.is_probe_back, "the node's own message did not come back over pubsub".to_owned()),
+    ];
+    let muted = health.muted_by.iter().map(|peer| {
+        format!("{peer} hears nothing of this node: fix its clock, or run `ipfs pubsub reset` there")
+    });
+    conditions.into_iter().filter(|(is_met, _)| !is_met).map(|(_, text)| text).chain(muted).collect()
+}
+
+fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
+    let counted = &health.counters;
+    let plain = [
+        ("mesh.published", counted.published),
+        ("mesh.publish_retries", counted.publish_retries),
+        ("mesh.publish_failures", counted.publish_failures),
+        ("mesh.received", counted.received),
+        ("mesh.overflowed", counted.overflowed),
+        ("mesh.delivered", counted.delivered),
+        ("mesh.retransmitted", counted.retransmitted),
+        ("mesh.resubscribed", counted.resubscribed),
+        ("mesh.sessions", health.sessions as u64),
+        ("mesh.listed", health.listed as u64),
+    ];
+    let plain = plain.into_iter().map(|(name, count)| (name.to_owned(), count));
+    let refused = counted.refused.iter().map(|(reason, count)| (format!("mesh.refused.{reason}"), *count));
+    plain.chain(refused).collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn who(peer: &str) -> Result<Who, Failure> {
@@ -204,7 +241,7 @@ impl Backend for Doors {
             free: entry.advert.free,
             warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
             rtt_ms: self.mesh.rtt(&entry.peer).map(|rtt| rtt.as_secs_f64() * 1_000.0),
-            heard: Some(clock::unix_ms().saturating_sub(entry.age_ms)),
+            heard: Some(clock::unix_ms().saturating_sub(millis(entry.heard_ago))),
             labels: entry.advert.labels,
             agent: entry.advert.agent,
         });
@@ -212,7 +249,8 @@ impl Backend for Doors {
     }
 
     async fn node(&self) -> Result<NodeInfo, Failure> {
-        let unmet = self.mesh.health().unmet;
+        let health = self.mesh.health();
+        let unmet = unmet(&health);
         Ok(NodeInfo {
             peer: self.identity.peer().to_string(),
             addresses: self.mesh.own_addresses(),
@@ -222,7 +260,7 @@ impl Backend for Doors {
             kubo: self.version.to_string(),
             mesh: self.config.mesh.name.clone(),
             health: Health { ready: unmet.is_empty(), unmet },
-            counters: self.mesh.health().counters,
+            counters: counters(&health),
         })
     }
 

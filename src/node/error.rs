@@ -19,10 +19,10 @@ pub(super) fn kubo(error: &kubo_room::Error) -> Failure {
     hinted(Failure::new(Class::Node, code, error.to_string()), error.hint())
 }
 
-pub(super) fn mesh(error: &mesh_room::Error) -> Failure {
+pub(super) fn identity(error: &mesh_room::identity::Error) -> Failure {
     match error {
-        mesh_room::Error::Kubo(error) => kubo(error),
-        other => Failure::new(Class::Node, "mesh", other.to_string()),
+        mesh_room::identity::Error::Kubo(error) => kubo(error),
+        other => Failure::new(Class::Node, "identity", other.to_string()),
     }
 }
 

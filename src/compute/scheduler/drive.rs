@@ -269,6 +269,9 @@ impl Driver {
     fn remember_executor(&self, course: &Course, receipt: &Receipt) {
         let addresses = course.found.addresses.get(&receipt.executor).cloned().unwrap_or_default();
         let addresses = serde_json::to_string(&addresses).unwrap_or_default();
+        if let Ok(peer) = receipt.executor.parse() {
+            self.parts.mesh.remember(&peer);
+        }
         if let Err(error) = self.parts.store.put_executor(&receipt.executor, &addresses, clock::unix_ms()) {
             debug!(%error, "an executor is not remembered");
         }
