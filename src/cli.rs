@@ -17,6 +17,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod gc;
+mod guest;
 mod help;
 mod init;
 mod invoke;
@@ -28,7 +29,6 @@ mod purge;
 mod receipt;
 mod result;
 mod rm;
-mod sandbox_worker;
 mod save;
 mod schedule;
 mod shutdown;
@@ -37,18 +37,21 @@ mod storage;
 mod table;
 mod target;
 
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
-
 use context::{Context, Globals};
 use exit::Stop;
 pub use help::{command, reference};
 
 /// Compute beside an unmodified Kubo: run code where the data lies
 #[derive(Debug, Parser)]
-#[command(name = "timerose", version, propagate_version = false, max_term_width = 100)]
+#[command(
+    name = "timerose",
+    version,
+    propagate_version = false,
+    max_term_width = 100
+)]
 #[command(after_long_help = "\
 EXAMPLES
   timerose deploy wordcount.wasm              make a function of a module
@@ -85,8 +88,8 @@ enum Command {
     Purge(purge::Args),
     Completions(completions::Args),
     Shutdown(shutdown::Args),
-    #[command(hide = true)]
-    SandboxWorker(sandbox_worker::Args),
+    #[command(hide = true, name = "sandbox-worker")]
+    Guest(guest::Args),
 }
 
 /// What is still going on when the command is done, such as a blocked read of
@@ -96,13 +99,15 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parsed = command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, std::env::args().nth(1).as_deref()),
     };
     let cx = Context::new(cli.globals);
-    if let Command::SandboxWorker(args) = &cli.command {
+    if let Command::Guest(args) = &cli.command {
         return cx.out.end(args.run());
     }
     let ended = runtime().and_then(|runtime| {
@@ -114,7 +119,9 @@ pub fn main() -> ExitCode {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 impl Command {
@@ -132,7 +139,7 @@ impl Command {
     /// Commands that a signal or `--timeout` may simply end.
     async fn run_short(self, cx: &Context) -> Result<(), Stop> {
         match self {
-            Self::Daemon(_) | Self::Invoke(_) | Self::SandboxWorker(_) => Ok(()),
+            Self::Daemon(_) | Self::Invoke(_) | Self::Guest(_) => Ok(()),
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,

@@ -11,13 +11,14 @@ mod section;
 mod settings;
 mod units;
 
-use figment::providers::{Env, Format as _, Serialized, Toml};
-use figment::{Figment, Source};
-use serde::{Deserialize, Serialize};
-
+use figment::{
+    Figment, Source,
+    providers::{Env, Format as _, Serialized, Toml},
+};
 pub use home::Home;
 pub use reference::{commented_file, reference};
 pub use section::Field;
+use serde::{Deserialize, Serialize};
 pub use settings::{Api, Executor, Kubo, Log, Mesh, Scheduler, Storage};
 pub use units::{Error as UnitError, Size, Span};
 
@@ -57,7 +58,10 @@ impl Error {
     }
 
     fn new(problem: String, place: impl Into<String>) -> Self {
-        Self { problem, place: place.into() }
+        Self {
+            problem,
+            place: place.into(),
+        }
     }
 }
 
@@ -74,8 +78,11 @@ impl Config {
         let environment = Env::prefixed("TIMEROSE_")
             .filter(|key| key.as_str().contains("__"))
             .split("__");
-        let config: Self = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file_exact(home.config()).profile("default"))
+        let mut layers = Figment::from(Serialized::defaults(Self::default()));
+        if home.config().exists() {
+            layers = layers.merge(Toml::file_exact(home.config()));
+        }
+        let config: Self = layers
             .merge(environment)
             .merge(Toml::string(&flags.to_string()))
             .extract()
@@ -112,11 +119,13 @@ fn explain(error: &figment::Error) -> Error {
     let key = error.path.join(".");
     let problem = match &error.kind {
         figment::error::Kind::UnknownField(name, known) => {
-            let section = key.strip_suffix(name.as_str()).unwrap_or("");
             let known = known.join(", ");
-            let full = if key.is_empty() { name.clone() } else { key.clone() };
-            format!("unknown setting `{full}`; `{section}` takes {known}")
-                .replace("; `` takes", "; there are")
+            match key.rsplit_once('.') {
+                Some((section, _)) => {
+                    format!("unknown setting `{key}`; [{section}] takes {known}")
+                }
+                None => format!("unknown setting `{name}`; there are {known}"),
+            }
         }
         other => format!("`{key}`: {other}"),
     };
@@ -124,7 +133,10 @@ fn explain(error: &figment::Error) -> Error {
         Some(m) => match &m.source {
             Some(Source::File(path)) => path.display().to_string(),
             _ if m.name.contains("environment") => {
-                format!("environment variable TIMEROSE_{}", key.replace('.', "__").to_uppercase())
+                format!(
+                    "environment variable TIMEROSE_{}",
+                    key.replace('.', "__").to_uppercase()
+                )
             }
             _ => FLAGS.to_owned(),
         },
@@ -148,7 +160,10 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let config = load("[mesh]\nname = \"a\"\n[executor]\nslots = 3", "[mesh]\nname = \"b\"");
+        let config = load(
+            "[mesh]\nname = \"a\"\n[executor]\nslots = 3",
+            "[mesh]\nname = \"b\"",
+        );
         let config = config.unwrap();
         assert_eq!((config.mesh.name.as_str(), config.executor.slots), ("b", 3));
         assert_eq!(config.storage.max, Size(10 << 30));
@@ -157,15 +172,15 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_place() {
         let error = load("[executor]\nslotz = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
         let error = load("[exekutor]\nslots = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, scheduler, storage, api, log (HOME/config.toml)");
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_place() {
-        insta::assert_snapshot!(load("[scheduler]\ntimeout = \"30\"", "").unwrap_err(), @"");
-        insta::assert_snapshot!(load("[executor]\nslots = \"many\"", "").unwrap_err(), @"");
-        insta::assert_snapshot!(load("[mesh]\nname = \"a b\"", "").unwrap_err(), @"");
+        insta::assert_snapshot!(load("[scheduler]\ntimeout = \"30\"", "").unwrap_err(), @"`scheduler.timeout`: `30` is no duration; write `30s` (HOME/config.toml)");
+        insta::assert_snapshot!(load("[executor]\nslots = \"many\"", "").unwrap_err(), @r#"`executor.slots`: invalid type: found string "many", expected u32 (HOME/config.toml)"#);
+        insta::assert_snapshot!(load("[mesh]\nname = \"a b\"", "").unwrap_err(), @r#""a b" is no mesh name: 1 to 64 of a-z A-Z 0-9 - _ . are due (mesh.name)"#);
     }
 }

@@ -6,11 +6,8 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-
 /// How log lines are written.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// For people.
@@ -40,7 +37,9 @@ impl Error {
 /// When the filter cannot be read.
 pub fn start(filter: &str, format: Format) -> Result<(), Error> {
     let filter = EnvFilter::try_new(filter).map_err(|e| Error(e.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let _already_started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),

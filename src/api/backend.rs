@@ -3,8 +3,7 @@
 //! `node.rs` implements it for the real node, tests for a fake one. Names of
 //! invocations may be shortened to any prefix or suffix that is unique.
 
-use std::future::Future;
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use futures_util::stream::BoxStream;
 
@@ -72,10 +71,7 @@ pub trait Backend: Send + Sync + 'static {
     fn functions(&self) -> impl Future<Output = Result<Vec<Deployed>, Failure>> + Send;
 
     /// Forgets a deployed function, by CID or name.
-    fn remove_function(
-        &self,
-        name: &str,
-    ) -> impl Future<Output = Result<Removed, Failure>> + Send;
+    fn remove_function(&self, name: &str) -> impl Future<Output = Result<Removed, Failure>> + Send;
 
     /// Who may run code here.
     fn allow_list(&self) -> impl Future<Output = Result<Vec<Allowed>, Failure>> + Send;

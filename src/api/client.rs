@@ -3,25 +3,34 @@
 //! Takes the shapes of `compute`, gives them back, with every failure as the
 //! node stated it. A body that ends early is an error, never a short answer.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Body, Response, Url};
-use serde::de::DeserializeOwned;
-use tokio_util::codec::{FramedRead, LinesCodec};
-use tokio_util::io::StreamReader;
-
-use super::content::{CID_HEADER, TAR};
-use super::shape::{Allowed, Freed, NodeInfo, NodeView, Output, Removed, Storage, Version};
-use super::{MODULE_MAX, PREFIX};
-use crate::compute::{
-    ByteStream, Code, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
-    InvokeRequest, Record,
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
 };
-use crate::model::Class;
+
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
+use reqwest::{Body, Response, Url, header::CONTENT_TYPE};
+use serde::de::DeserializeOwned;
+use tokio_util::{
+    codec::{FramedRead, LinesCodec},
+    io::StreamReader,
+};
+
+use super::{
+    MODULE_MAX, PREFIX,
+    content::{CID_HEADER, TAR},
+    shape::{Allowed, Freed, NodeInfo, NodeView, Output, Removed, Storage, Version},
+};
+use crate::{
+    compute::{
+        ByteStream, Code, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
+        InvokeRequest, Record,
+    },
+    model::Class,
+};
 
 /// Events as they arrive; an error is the last item. Dropping it cancels.
 pub type Events = BoxStream<'static, Result<InvocationEvent, Failure>>;
@@ -48,8 +57,11 @@ impl Client {
     /// When no client can be made at all.
     pub fn new(socket: &Path) -> Result<Self, Failure> {
         let builder = reqwest::Client::builder().no_proxy().unix_socket(socket);
-        let http = builder.build().map_err(|e| lost(&e.to_string()))?;
-        Ok(Self { http, socket: socket.to_owned() })
+        let http = builder.build().map_err(|e| lost(&chain(&e)))?;
+        Ok(Self {
+            http,
+            socket: socket.to_owned(),
+        })
     }
 
     /// Whether somebody answers.
@@ -65,15 +77,20 @@ impl Client {
         let draft = to_json(&request.draft)?;
         match request.code {
             Code::Path(path) => {
-                self.json("deploy", &[("arg", &path), ("draft", &draft)], None).await
+                self.json("deploy", &[("arg", &path), ("draft", &draft)], None)
+                    .await
             }
             Code::Bytes(bytes) if bytes.len() > MODULE_MAX => {
-                let message = format!("the module has {} bytes; {MODULE_MAX} is the most", bytes.len());
+                let message = format!(
+                    "the module has {} bytes; {MODULE_MAX} is the most",
+                    bytes.len()
+                );
                 Err(Failure::new(Class::User, "bad_module", message)
                     .with_hint("Add it with `ipfs add` and deploy its CID."))
             }
             Code::Bytes(bytes) => {
-                self.json("deploy", &[("draft", &draft)], Some(bytes.into())).await
+                self.json("deploy", &[("draft", &draft)], Some(bytes.into()))
+                    .await
             }
         }
     }
@@ -111,8 +128,12 @@ impl Client {
         input: Option<ByteStream>,
     ) -> Result<Response, Failure> {
         let json = to_json(request)?;
-        let query = [("arg", request.function.as_str()), ("request", json.as_str())];
-        self.send(command, &query, input.map(Body::wrap_stream)).await
+        let query = [
+            ("arg", request.function.as_str()),
+            ("request", json.as_str()),
+        ];
+        self.send(command, &query, input.map(Body::wrap_stream))
+            .await
     }
 
     /// An invocation.
@@ -136,8 +157,13 @@ impl Client {
     /// # Errors
     /// The node's.
     pub async fn wait(&self, invocation: &str, timeout: Duration) -> Result<Record, Failure> {
-        let timeout = format!("{}ms", timeout.as_millis());
-        self.json("wait", &[("arg", invocation), ("timeout", &timeout)], None).await
+        let timeout = timeout.as_millis().to_string();
+        self.json(
+            "wait",
+            &[("arg", invocation), ("timeout_ms", &timeout)],
+            None,
+        )
+        .await
     }
 
     /// Why an invocation ran where it did.
@@ -165,7 +191,11 @@ impl Client {
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
         let cid = header(CID_HEADER).unwrap_or_default().to_owned();
         let is_directory = header(CONTENT_TYPE) == Some(TAR);
-        Ok(Output { cid, is_directory, bytes: bytes(response) })
+        Ok(Output {
+            cid,
+            is_directory,
+            bytes: bytes(response),
+        })
     }
 
     /// What the guest of an invocation wrote to standard error.
@@ -173,7 +203,9 @@ impl Client {
     /// # Errors
     /// The node's.
     pub async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
-        Ok(bytes(self.send("logs", &[("arg", invocation)], None).await?))
+        Ok(bytes(
+            self.send("logs", &[("arg", invocation)], None).await?,
+        ))
     }
 
     /// The canonical bytes of a receipt.
@@ -220,14 +252,10 @@ impl Client {
     ///
     /// # Errors
     /// The node's.
-    pub async fn allow_add(
-        &self,
-        peer: &str,
-        lasts: Option<Duration>,
-    ) -> Result<Allowed, Failure> {
-        let lasts = lasts.map(|d| format!("{}ms", d.as_millis()));
+    pub async fn allow_add(&self, peer: &str, lasts: Option<Duration>) -> Result<Allowed, Failure> {
+        let lasts = lasts.map(|d| d.as_millis().to_string());
         let mut query = vec![("arg", peer)];
-        query.extend(lasts.as_deref().map(|d| ("for", d)));
+        query.extend(lasts.as_deref().map(|d| ("for_ms", d)));
         self.json("allow/add", &query, None).await
     }
 
@@ -276,7 +304,8 @@ impl Client {
     /// # Errors
     /// The node's.
     pub async fn purge(&self, dry_run: bool) -> Result<Freed, Failure> {
-        self.json("purge", &[("dry-run", flag(dry_run))], None).await
+        self.json("purge", &[("dry-run", flag(dry_run))], None)
+            .await
     }
 
     /// Asks the node to end.
@@ -311,7 +340,7 @@ impl Client {
         body: Option<Body>,
     ) -> Result<Response, Failure> {
         let url = Url::parse_with_params(&format!("http://localhost{PREFIX}/{command}"), query)
-            .map_err(|e| lost(&e.to_string()))?;
+            .map_err(|e| lost(&chain(&e)))?;
         if url.as_str().len() > QUERY_MAX {
             let message = format!("the arguments are longer than {QUERY_MAX} bytes together");
             return Err(Failure::new(Class::User, "bad_argument", message)
@@ -319,7 +348,11 @@ impl Client {
         }
         let request = self.http.post(url).body(body.unwrap_or_default());
         let response = request.send().await.map_err(|e| self.unanswered(&e))?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(refused(response).await)
+        }
     }
 
     fn unanswered(&self, error: &reqwest::Error) -> Failure {
@@ -328,7 +361,7 @@ impl Client {
             return Failure::new(Class::Node, "no_daemon", message)
                 .with_hint("Start one with `timerose daemon`.");
         }
-        lost(&error.to_string())
+        lost(&chain(error))
     }
 }
 
@@ -341,13 +374,23 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
         .map_err(|e| Failure::new(Class::User, "bad_argument", e.to_string()))
 }
 
+/// An error with what caused it: the cause is what helps.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 fn lost(why: &str) -> Failure {
-    Failure::new(Class::Lost, "no_daemon", format!("the daemon went away: {why}"))
-        .with_hint("Its log says why; start it again with `timerose daemon`.")
+    Failure::new(
+        Class::Lost,
+        "no_daemon",
+        format!("the daemon went away: {why}"),
+    )
+    .with_hint("Its log says why; start it again with `timerose daemon`.")
 }
 
 async fn whole(response: Response) -> Result<Vec<u8>, Failure> {
-    Ok(response.bytes().await.map_err(|e| lost(&e.to_string()))?.into())
+    Ok(response.bytes().await.map_err(|e| lost(&chain(&e)))?.into())
 }
 
 async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
@@ -366,12 +409,19 @@ async fn refused(response: Response) -> Failure {
 }
 
 fn foreign(why: &str) -> Failure {
-    Failure::new(Class::Node, "foreign_answer", format!("the daemon's answer makes no sense: {why}"))
-        .with_hint("Daemon and command may differ in version: see `timerose doctor`.")
+    Failure::new(
+        Class::Node,
+        "foreign_answer",
+        format!("the daemon's answer makes no sense: {why}"),
+    )
+    .with_hint("Daemon and command may differ in version: see `timerose doctor`.")
 }
 
 fn bytes(response: Response) -> ByteStream {
-    response.bytes_stream().map_err(std::io::Error::other).boxed()
+    response
+        .bytes_stream()
+        .map_err(std::io::Error::other)
+        .boxed()
 }
 
 fn events(response: Response) -> Events {
@@ -383,7 +433,7 @@ fn events(response: Response) -> Events {
         let mut lines = lines?;
         let event = match lines.next().await {
             None => Err(lost("it ended before the invocation did")),
-            Some(Err(e)) => Err(lost(&e.to_string())),
+            Some(Err(e)) => Err(lost(&chain(&e))),
             Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
         };
         let goes_on = matches!(&event, Ok(e) if !is_last(e));
@@ -393,5 +443,8 @@ fn events(response: Response) -> Events {
 }
 
 const fn is_last(event: &InvocationEvent) -> bool {
-    matches!(event, InvocationEvent::Done(_) | InvocationEvent::Failed { .. })
+    matches!(
+        event,
+        InvocationEvent::Done(_) | InvocationEvent::Failed { .. }
+    )
 }

@@ -5,17 +5,19 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderName, HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
 
-use super::query::{Pairs, Params};
-use super::status::Refusal;
-use super::{Backend, Output};
-use crate::compute::Failure;
-use crate::model::Class;
+use super::{
+    Backend, Output,
+    query::{Pairs, Params},
+    status::Refusal,
+};
+use crate::{compute::Failure, model::Class};
 
 /// Names the output's CID beside its bytes.
 pub(super) const CID_HEADER: HeaderName = HeaderName::from_static("x-timerose-cid");
@@ -34,11 +36,19 @@ pub(super) async fn output<B: Backend>(
     pairs: Pairs,
 ) -> Result<Response, Refusal> {
     let params = Params::read(pairs, 1..=1, &[])?;
-    let Output { cid, is_directory, bytes } = backend.output(params.only()).await?;
+    let Output {
+        cid,
+        is_directory,
+        bytes,
+    } = backend.output(params.only()).await?;
     let cid = HeaderValue::try_from(cid)
         .map_err(|_| Failure::new(Class::Node, "internal", "the output's CID is no text"))?;
     let kind = HeaderValue::from_static(if is_directory { TAR } else { BYTES });
-    Ok(([(CID_HEADER, cid), (CONTENT_TYPE, kind)], Body::from_stream(bytes)).into_response())
+    Ok((
+        [(CID_HEADER, cid), (CONTENT_TYPE, kind)],
+        Body::from_stream(bytes),
+    )
+        .into_response())
 }
 
 /// `logs?arg=INVOCATION`

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::State,
+};
 
-use super::query::{Pairs, Params};
-use super::status::Refusal;
-use super::{Backend, MODULE_MAX, Removed};
-use crate::compute::{Code, DeployRequest, Deployed, Failure};
-use crate::model::Class;
+use super::{
+    Backend, MODULE_MAX, Removed,
+    query::{Pairs, Params},
+    status::Refusal,
+};
+use crate::{
+    compute::{Code, DeployRequest, Deployed, Failure},
+    model::Class,
+};
 
 /// `deploy?draft={…}` with the module as the body, or `deploy?arg=PATH&draft={…}`.
 pub(super) async fn deploy<B: Backend>(
@@ -46,7 +52,10 @@ pub(super) async fn remove<B: Backend>(
 }
 
 fn too_large() -> Failure {
-    let message = format!("the module did not arrive whole or exceeds {} MiB", MODULE_MAX >> 20);
+    let message = format!(
+        "the module did not arrive whole or exceeds {} MiB",
+        MODULE_MAX >> 20
+    );
     Failure::new(Class::User, "bad_module", message)
         .with_hint("Add a larger one with `ipfs add` and deploy its CID.")
 }

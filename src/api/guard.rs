@@ -4,20 +4,22 @@
 //! send requests to loopback addresses, also under a name it rebinds; so the
 //! Host must be one of ours, and an Origin, if there is one, the same host.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, StatusCode,
+        header::{AUTHORIZATION, HOST, ORIGIN},
+    },
+    middleware::Next,
+    response::Response,
+};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::status::answer;
-use crate::compute::Failure;
-use crate::model::Class;
+use crate::{compute::Failure, model::Class};
 
 /// What one TCP listener asks for.
 #[derive(Debug)]
@@ -31,10 +33,14 @@ impl Guard {
     /// Of a listener at `address` with the bearer `token`.
     pub(super) fn new(address: SocketAddr, token: &str) -> Self {
         let port = address.port();
-        let mut hosts: Vec<String> =
-            ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}")).into();
+        let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"]
+            .map(|name| format!("{name}:{port}"))
+            .into();
         hosts.push(address.to_string());
-        Self { hosts, token: Sha256::digest(token).into() }
+        Self {
+            hosts,
+            token: Sha256::digest(token).into(),
+        }
     }
 
     /// Why the request may not pass, if it may not.
@@ -96,7 +102,9 @@ mod tests {
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization.parse().unwrap());
         }
-        guard.objection(&headers).map(|(status, ..)| status.as_u16())
+        guard
+            .objection(&headers)
+            .map(|(status, ..)| status.as_u16())
     }
 
     const RIGHT: Option<&str> = Some("Bearer secret");
@@ -106,7 +114,13 @@ mod tests {
         for host in ["127.0.0.1:4000", "localhost:4000", "[::1]:4000"] {
             assert_eq!(verdict(host, None, RIGHT), None, "{host}");
         }
-        for host in ["evil.example", "evil.example:4000", "127.0.0.1", "localhost:4001", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:4000",
+            "127.0.0.1",
+            "localhost:4001",
+            "",
+        ] {
             assert_eq!(verdict(host, None, RIGHT), Some(403), "{host}");
         }
     }
@@ -115,7 +129,12 @@ mod tests {
     fn an_origin_is_absent_or_the_same_host() {
         let host = "localhost:4000";
         assert_eq!(verdict(host, Some("http://localhost:4000"), RIGHT), None);
-        for origin in ["http://evil.example", "null", "http://127.0.0.1:4000", "https://localhost:4000"] {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:4000",
+            "https://localhost:4000",
+        ] {
             assert_eq!(verdict(host, Some(origin), RIGHT), Some(403), "{origin}");
         }
     }
@@ -123,7 +142,14 @@ mod tests {
     #[test]
     fn the_token_is_asked_for_whatever_the_host_says() {
         let host = "127.0.0.1:4000";
-        for token in [None, Some(""), Some("Bearer "), Some("Bearer secre"), Some("Basic secret"), Some("secret")] {
+        for token in [
+            None,
+            Some(""),
+            Some("Bearer "),
+            Some("Bearer secre"),
+            Some("Basic secret"),
+            Some("secret"),
+        ] {
             assert_eq!(verdict(host, None, token), Some(401), "{token:?}");
         }
     }

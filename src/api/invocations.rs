@@ -1,24 +1,26 @@
 //! `invoke`, `schedule`, and what becomes of invocations: `ps`, `result`,
 //! `wait`, `explain`, `cancel`.
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::Backend;
-use super::query::{Pairs, Params};
-use super::status::Refusal;
-use crate::compute::{
-    ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record,
+use super::{
+    Backend,
+    query::{Pairs, Params},
+    status::Refusal,
 };
-use crate::config::Span;
-use crate::model::Class;
+use crate::{
+    compute::{ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record},
+    model::Class,
+};
 
 /// `invoke?arg=FUNCTION[&arg=INPUT][&request={…}]`: the events as they happen,
 /// one JSON object per line. With the input `-` the body is the input. A
@@ -63,15 +65,17 @@ pub(super) async fn result<B: Backend>(
 }
 
 /// How long `wait` waits where the request does not say.
-const WAIT: Span = Span::secs(60);
+const WAIT: Duration = Duration::from_secs(60);
 
-/// `wait?arg=INVOCATION[&timeout=30s]`
+/// `wait?arg=INVOCATION[&timeout_ms=30000]`
 pub(super) async fn wait<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
 ) -> Result<Json<Record>, Refusal> {
-    let params = Params::read(pairs, 1..=1, &["timeout"])?;
-    let Span(timeout) = params.parsed("timeout")?.unwrap_or(WAIT);
+    let params = Params::read(pairs, 1..=1, &["timeout_ms"])?;
+    let timeout = params
+        .parsed("timeout_ms")?
+        .map_or(WAIT, Duration::from_millis);
     Ok(Json(backend.wait(params.only(), timeout).await?))
 }
 
@@ -82,7 +86,9 @@ pub(super) async fn explain<B: Backend>(
 ) -> Result<Json<Explanation>, Refusal> {
     let params = Params::read(pairs, 1..=1, &[])?;
     let record = backend.record(params.only()).await?;
-    let explanation = record.explanation.ok_or_else(|| not_placed(&record.invocation))?;
+    let explanation = record
+        .explanation
+        .ok_or_else(|| not_placed(&record.invocation))?;
     Ok(Json(explanation))
 }
 
@@ -103,7 +109,11 @@ fn read(pairs: Pairs, body: Body) -> Result<(InvokeRequest, Option<ByteStream>),
         request.input = Some(input.to_owned());
     }
     let streams = request.input.as_deref() == Some("-");
-    let stream = || body.into_data_stream().map_err(std::io::Error::other).boxed();
+    let stream = || {
+        body.into_data_stream()
+            .map_err(std::io::Error::other)
+            .boxed()
+    };
     Ok((request, streams.then(stream)))
 }
 

@@ -14,8 +14,7 @@
 //! | `Other` | `node` | any other |
 //! | `Deadline`, `Cancelled` | the same | any |
 
-use crate::compute::Failure;
-use crate::model::Class;
+use crate::{compute::Failure, model::Class};
 
 /// What sort of answer a failure calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! `allow/*`, `nodes`, `node`, `storage`, `gc`, `purge`, `shutdown`, `version`,
 //! `health`: the node itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Json, extract::State};
 
-use super::query::{Pairs, Params};
-use super::status::Refusal;
-use super::{Allowed, Backend, Freed, Health, NodeInfo, NodeView, Storage, Version};
-use crate::config::Span;
+use super::{
+    Allowed, Backend, Freed, Health, NodeInfo, NodeView, Storage, Version,
+    query::{Pairs, Params},
+    status::Refusal,
+};
 
 /// `allow/ls`
 pub(super) async fn allow_list<B: Backend>(
@@ -20,13 +20,13 @@ pub(super) async fn allow_list<B: Backend>(
     Ok(Json(backend.allow_list().await?))
 }
 
-/// `allow/add?arg=PEER[&for=168h]`
+/// `allow/add?arg=PEER[&for_ms=3600000]`
 pub(super) async fn allow_add<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
 ) -> Result<Json<Allowed>, Refusal> {
-    let params = Params::read(pairs, 1..=1, &["for"])?;
-    let lasts = params.parsed::<Span>("for")?.map(|span| span.0);
+    let params = Params::read(pairs, 1..=1, &["for_ms"])?;
+    let lasts = params.parsed("for_ms")?.map(Duration::from_millis);
     Ok(Json(backend.allow_add(params.only(), lasts).await?))
 }
 
@@ -110,5 +110,8 @@ pub(super) async fn health<B: Backend>(
 }
 
 fn this_version() -> Version {
-    Version { version: env!("CARGO_PKG_VERSION").to_owned(), api: "v0".to_owned() }
+    Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: "v0".to_owned(),
+    }
 }

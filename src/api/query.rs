@@ -3,15 +3,12 @@
 //! Takes the query of a URL, gives values. What a path does not know is
 //! refused: Kubo ignores it, and its users learn late that a flag did nothing.
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
+use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr};
 
 use axum::extract::Query;
 use serde::de::DeserializeOwned;
 
-use crate::compute::Failure;
-use crate::model::Class;
+use crate::{compute::Failure, model::Class};
 
 /// The query as axum gives it.
 pub(super) type Pairs = Query<Vec<(String, String)>>;
@@ -35,7 +32,10 @@ impl Params {
         count: RangeInclusive<usize>,
         known: &[&str],
     ) -> Result<Self, Failure> {
-        let mut params = Self { args: Vec::new(), named: BTreeMap::new() };
+        let mut params = Self {
+            args: Vec::new(),
+            named: BTreeMap::new(),
+        };
         for (name, value) in pairs {
             if name == "arg" {
                 params.args.push(value);
@@ -69,7 +69,8 @@ impl Params {
         T::Err: std::fmt::Display,
     {
         let parse = |text: &String| {
-            text.parse().map_err(|e| bad(format!("parameter `{name}`: {e}")))
+            text.parse()
+                .map_err(|e| bad(format!("parameter `{name}`: {e}")))
         };
         self.named.get(name).map(parse).transpose()
     }
@@ -84,7 +85,11 @@ impl Params {
         let parse = |text: &String| {
             serde_json::from_str(text).map_err(|e| bad(format!("parameter `{name}`: {e}")))
         };
-        self.named.get(name).map(parse).transpose().map(Option::unwrap_or_default)
+        self.named
+            .get(name)
+            .map(parse)
+            .transpose()
+            .map(Option::unwrap_or_default)
     }
 }
 
@@ -109,7 +114,10 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)], known: &[&str]) -> Result<Params, Failure> {
-        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Params::read(Query(pairs), 1..=1, known)
     }
 
@@ -129,7 +137,17 @@ mod tests {
 
     #[test]
     fn a_switch_is_true_or_false_and_nothing_else() {
-        assert!(read(&[("arg", "x"), ("all", "true")], &["all"]).unwrap().flag("all").unwrap());
-        assert!(read(&[("arg", "x"), ("all", "1")], &["all"]).unwrap().flag("all").is_err());
+        assert!(
+            read(&[("arg", "x"), ("all", "true")], &["all"])
+                .unwrap()
+                .flag("all")
+                .unwrap()
+        );
+        assert!(
+            read(&[("arg", "x"), ("all", "1")], &["all"])
+                .unwrap()
+                .flag("all")
+                .is_err()
+        );
     }
 }

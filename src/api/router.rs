@@ -5,15 +5,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::post;
+use axum::{Router, http::StatusCode, response::Response, routing::post};
 
-use super::status::answer;
-use super::{Backend, content, functions, invocations, machine};
-use crate::compute::Failure;
-use crate::model::Class;
+use super::{Backend, content, functions, invocations, machine, status::answer};
+use crate::{compute::Failure, model::Class};
 
 /// What every path begins with.
 pub const PREFIX: &str = "/api/v0/compute";
@@ -23,9 +18,31 @@ pub const MODULE_MAX: usize = 32 << 20;
 
 /// Every path below [`PREFIX`], as the reference lists them.
 pub const PATHS: [&str; 25] = [
-    "deploy", "functions", "rm", "invoke", "schedule", "ps", "result", "wait", "explain", "cancel",
-    "output", "logs", "receipt", "receipt/car", "allow/ls", "allow/add", "allow/rm", "nodes",
-    "node", "storage", "gc", "purge", "shutdown", "version", "health",
+    "deploy",
+    "functions",
+    "rm",
+    "invoke",
+    "schedule",
+    "ps",
+    "result",
+    "wait",
+    "explain",
+    "cancel",
+    "output",
+    "logs",
+    "receipt",
+    "receipt/car",
+    "allow/ls",
+    "allow/add",
+    "allow/rm",
+    "nodes",
+    "node",
+    "storage",
+    "gc",
+    "purge",
+    "shutdown",
+    "version",
+    "health",
 ];
 
 /// All paths over `backend`.

@@ -4,20 +4,23 @@
 //! [`Tasks`] family until that is cancelled. Never starts without the guard on
 //! TCP.
 
-use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::{Router, middleware::from_fn_with_state};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tracing::warn;
 
-use super::guard::{Guard, check};
-use super::router::router;
-use super::Backend;
+use super::{
+    Backend,
+    guard::{Guard, check},
+    router::router,
+};
 use crate::task::Tasks;
 
 /// A listener could not be bound.
@@ -79,7 +82,10 @@ impl Server {
     /// # Errors
     /// When somebody listens there already, or the path cannot be bound.
     pub async fn bind(socket: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Socket { path: socket.to_owned(), source };
+        let failed = |source| Error::Socket {
+            path: socket.to_owned(),
+            source,
+        };
         if UnixStream::connect(socket).await.is_ok() {
             return Err(Error::Taken(socket.to_owned()));
         }
@@ -90,7 +96,11 @@ impl Server {
         let unix = UnixListener::bind(socket).map_err(failed)?;
         let file = SocketFile(socket.to_owned());
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { socket: file, unix, tcp: None })
+        Ok(Self {
+            socket: file,
+            unix,
+            tcp: None,
+        })
     }
 
     /// Binds a TCP address as well; who calls there needs the bearer `token`.
@@ -98,7 +108,10 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn listen(mut self, address: &str, token: &str) -> Result<Self, Error> {
-        let failed = |source| Error::Tcp { address: address.to_owned(), source };
+        let failed = |source| Error::Tcp {
+            address: address.to_owned(),
+            source,
+        };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         self.tcp = Some((listener, bound, Guard::new(bound, token)));
@@ -115,7 +128,10 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         let unix = format!("/unix{}", self.socket.0.display());
-        let tcp = self.tcp.as_ref().map(|(_, address, _)| format!("http://{address}"));
+        let tcp = self
+            .tcp
+            .as_ref()
+            .map(|(_, address, _)| format!("http://{address}"));
         std::iter::once(unix).chain(tcp).collect()
     }
 
@@ -124,21 +140,30 @@ impl Server {
     pub fn serve<B: Backend>(self, backend: Arc<B>, tasks: &Tasks) {
         let router = router(backend);
         if let Some((listener, _, guard)) = self.tcp {
-            let guarded = router.clone().layer(from_fn_with_state(Arc::new(guard), check));
+            let guarded = router
+                .clone()
+                .layer(from_fn_with_state(Arc::new(guard), check));
             spawn(tasks, "api-tcp", listener, guarded, None);
         }
         spawn(tasks, "api-unix", self.unix, router, Some(self.socket));
     }
 }
 
-fn spawn<L>(tasks: &Tasks, name: &'static str, listener: L, router: Router, file: Option<SocketFile>)
-where
+fn spawn<L>(
+    tasks: &Tasks,
+    name: &'static str,
+    listener: L,
+    router: Router,
+    file: Option<SocketFile>,
+) where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,
 {
     let cancelled = tasks.cancelled().cancelled_owned();
     tasks.spawn_to_end(name, async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(cancelled).await;
+        let served = axum::serve(listener, router)
+            .with_graceful_shutdown(cancelled)
+            .await;
         if let Err(error) = served {
             warn!(%error, "the API ended");
         }

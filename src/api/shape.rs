@@ -3,13 +3,11 @@
 //! Plain values, the same over HTTP and in the CLI's `--enc=json`. Times are
 //! Unix milliseconds, sizes bytes.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::compute::ByteStream;
-use crate::model::Roles;
+use crate::{compute::ByteStream, model::Roles};
 
 /// A node as this one sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,7 +157,12 @@ pub struct Output {
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cid, is_directory, .. } = self;
-        f.debug_struct("Output").field("cid", cid).field("is_directory", is_directory).finish()
+        let Self {
+            cid, is_directory, ..
+        } = self;
+        f.debug_struct("Output")
+            .field("cid", cid)
+            .field("is_directory", is_directory)
+            .finish()
     }
 }

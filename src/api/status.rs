@@ -3,9 +3,11 @@
 //! The body is `{Message, Code, Type: "error", code, class, message, hint,
 //! retryable}`: what Kubo's clients look for, then what TimeRose says.
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::Serialize;
 
 use super::Kind;
@@ -31,7 +33,12 @@ impl IntoResponse for Refusal {
 /// `failure` under a status of its own, for what HTTP itself refuses.
 pub(super) fn answer(status: StatusCode, failure: &Failure) -> Response {
     let code = kubo_code(Kind::of(failure));
-    let body = Body { kubo_message: &failure.message, kubo_code: code, kind: "error", failure };
+    let body = Body {
+        kubo_message: &failure.message,
+        kubo_code: code,
+        kind: "error",
+        failure,
+    };
     (status, Json(body)).into_response()
 }
 

@@ -1,13 +1,12 @@
 //! `timerose allow`: who may run code on this node.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::{Stop, bad};
-use super::table::table;
-use crate::api::Allowed;
-use crate::compute::Failure;
-use crate::config::Span;
-use crate::model::PeerId;
+use super::{
+    connect::live,
+    context::Context,
+    exit::{Stop, bad},
+    table::table,
+};
+use crate::{api::Allowed, compute::Failure, config::Span, model::PeerId};
 
 /// Say who may run code on this node
 ///
@@ -61,7 +60,9 @@ impl Args {
             Command::Ls => {
                 let allowed = live(cx).await?.allow_list().await?;
                 cx.out.show(&allowed, |all| {
-                    let rows = all.iter().map(|a| vec![a.peer.clone(), until(a), a.source.clone()]);
+                    let rows = all
+                        .iter()
+                        .map(|a| vec![a.peer.clone(), until(a), a.source.clone()]);
                     table(&["PEER", "UNTIL", "SOURCE"], rows)
                 })
             }
@@ -71,9 +72,17 @@ impl Args {
 
 /// A duration that may also count whole days, which Go's form cannot.
 fn lasting(text: &str) -> Result<Span, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
-    let hours = days.and_then(|days| days.checked_mul(24)).map(|hours| format!("{hours}h"));
-    hours.as_deref().unwrap_or(text).parse().map_err(|e: crate::config::UnitError| e.to_string())
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<u64>().ok());
+    let hours = days
+        .and_then(|days| days.checked_mul(24))
+        .map(|hours| format!("{hours}h"));
+    hours
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|e: crate::config::UnitError| e.to_string())
 }
 
 fn check(peer: &str) -> Result<(), Failure> {

@@ -6,14 +6,17 @@ use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio_util::io::ReaderStream;
 
-use super::connect::Connection;
-use super::context::Context;
-use super::exit;
-use super::source;
-use super::target::{self, Function, Input};
-use crate::compute::{ByteStream, Failure, InvokeRequest};
-use crate::config::{Size, Span};
-use crate::model::Limits;
+use super::{
+    connect::Connection,
+    context::Context,
+    exit, source,
+    target::{self, Function, Input},
+};
+use crate::{
+    compute::{ByteStream, Failure, InvokeRequest},
+    config::{Size, Span},
+    model::Limits,
+};
 
 /// A call, and how it is placed.
 #[derive(Debug, Args)]
@@ -102,9 +105,7 @@ impl Call {
     async fn function(&self, node: &Connection) -> Result<String, Failure> {
         match target::function(&self.function)? {
             Function::Named(name) => Ok(name),
-            Function::Local(path) => {
-                Ok(node.client.deploy(source::read(&path)?).await?.function)
-            }
+            Function::Local(path) => Ok(node.client.deploy(source::read(&path)?).await?.function),
         }
     }
 
@@ -113,7 +114,9 @@ impl Call {
         if self.wall.is_none() && self.memory.is_none() {
             return None;
         }
-        let wall = self.wall.map(|w| u64::try_from(w.0.as_millis()).unwrap_or(u64::MAX));
+        let wall = self
+            .wall
+            .map(|w| u64::try_from(w.0.as_millis()).unwrap_or(u64::MAX));
         Some(Limits {
             wall_ms: wall.unwrap_or(u64::MAX),
             memory_bytes: self.memory.map_or(u64::MAX, |m| m.0),
@@ -143,7 +146,9 @@ impl Call {
 }
 
 fn pieces(source: impl tokio::io::AsyncRead + Send + 'static) -> ByteStream {
-    ReaderStream::with_capacity(source, PIECE).map_err(std::io::Error::from).boxed()
+    ReaderStream::with_capacity(source, PIECE)
+        .map_err(std::io::Error::from)
+        .boxed()
 }
 
 /// Says it once per home, before the first file that is added.
@@ -157,6 +162,8 @@ fn tell_that_it_is_public(cx: &Context) -> Result<(), Failure> {
         "Note: files over 64 KiB are added to IPFS; anyone who has the CID can fetch them. \
          This is said once.",
     );
-    let marked = home.create().and_then(|()| home.write_whole(&told, "", 0o600));
+    let marked = home
+        .create()
+        .and_then(|()| home.write_whole(&told, "", 0o600));
     marked.map_err(|e| exit::file(&told, &e))
 }

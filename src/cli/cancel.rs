@@ -1,8 +1,6 @@
 //! `timerose cancel`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
+use super::{connect::live, context::Context, exit::Stop};
 use crate::compute::Record;
 
 /// End an invocation

@@ -7,8 +7,11 @@ use crate::compute::{Candidate, Explanation, Terms};
 /// Columns of the longest bar.
 const BAR: u64 = 24;
 
+/// Takes one term out of a prediction.
+type Term = fn(&Terms) -> u64;
+
 /// The terms of a prediction with the letter that draws them.
-const LETTERS: [(char, &str, fn(&Terms) -> u64); 5] = [
+const LETTERS: [(char, &str, Term); 5] = [
     ('·', "rtt", |t| t.rtt),
     ('░', "queue", |t| t.queue),
     ('▒', "fetch", |t| t.fetch),
@@ -27,18 +30,32 @@ pub(crate) fn show(explanation: &Explanation) -> String {
         let chosen = explanation.chosen.as_deref() == Some(candidate.peer.as_str());
         row(candidate, chosen, longest)
     });
-    let header =
-        ["", "PEER", "MS", "", "RTT", "QUEUE", "FETCH", "COLD", "RUN", "LOCAL", "MISSING", "FOUND BY"];
-    let legend: Vec<_> = LETTERS.iter().map(|(c, name, _)| format!("{c} {name}")).collect();
-    format!("{}\nbar: {}, milliseconds each", table(&header, rows), legend.join("  "))
+    let header = [
+        "", "PEER", "MS", "", "RTT", "QUEUE", "FETCH", "COLD", "RUN", "LOCAL", "MISSING",
+        "FOUND BY",
+    ];
+    let legend: Vec<_> = LETTERS
+        .iter()
+        .map(|(c, name, _)| format!("{c} {name}"))
+        .collect();
+    format!(
+        "{}\nbar: {}, milliseconds each",
+        table(&header, rows),
+        legend.join("  ")
+    )
 }
 
 fn row(candidate: &Candidate, chosen: bool, longest: u64) -> Vec<String> {
     let mark = if chosen { "→" } else { "" };
-    let terms = LETTERS.iter().map(|(_, _, term)| term(&candidate.terms).to_string());
+    let terms = LETTERS
+        .iter()
+        .map(|(_, _, term)| term(&candidate.terms).to_string());
     let (predicted, bar) = match &candidate.veto {
         Some(veto) => ("–".to_owned(), format!("not: {veto}")),
-        None => (candidate.predicted_ms.to_string(), bar(&candidate.terms, longest)),
+        None => (
+            candidate.predicted_ms.to_string(),
+            bar(&candidate.terms, longest),
+        ),
     };
     let mut row = vec![mark.to_owned(), tail(&candidate.peer), predicted, bar];
     row.extend(terms);
@@ -80,22 +97,50 @@ mod tests {
 
     #[test]
     fn the_table_shows_who_was_chosen_and_why_not_the_others() {
-        let near = Terms { rtt: 2, queue: 0, fetch: 0, cold: 40, run: 60 };
-        let far = Terms { rtt: 30, queue: 20, fetch: 900, cold: 0, run: 60 };
+        let near = Terms {
+            rtt: 2,
+            queue: 0,
+            fetch: 0,
+            cold: 40,
+            run: 60,
+        };
+        let far = Terms {
+            rtt: 30,
+            queue: 20,
+            fetch: 900,
+            cold: 0,
+            run: 60,
+        };
         let explanation = Explanation {
             chosen: Some("12D3KooWnear0001".to_owned()),
             candidates: vec![
                 candidate("near0001", near, None),
                 candidate("far00002", far, None),
-                candidate("deaf0003", Terms::default(), Some("does not let you run code")),
+                candidate(
+                    "deaf0003",
+                    Terms::default(),
+                    Some("does not let you run code"),
+                ),
             ],
         };
-        insta::assert_snapshot!(show(&explanation), @"");
+        insta::assert_snapshot!(show(&explanation), @r"
+           PEER       MS                                    RTT  QUEUE  FETCH  COLD  RUN  LOCAL     MISSING  FOUND BY
+        →  …near0001  102   ·██                             2    0      0      40    60   50.0 MiB  0 B      input,advert
+           …far00002  1010  ·░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█        30   20     900    0     60   50.0 MiB  0 B      input,advert
+           …deaf0003  –     not: does not let you run code  0    0      0      0     0    50.0 MiB  0 B      input,advert
+        bar: · rtt  ░ queue  ▒ fetch  ▓ cold  █ run, milliseconds each
+        ");
     }
 
     #[test]
     fn a_bar_is_never_longer_than_its_room() {
-        let terms = Terms { rtt: u64::MAX, queue: 1, fetch: 1, cold: 1, run: 1 };
+        let terms = Terms {
+            rtt: u64::MAX,
+            queue: 1,
+            fetch: 1,
+            cold: 1,
+            run: 1,
+        };
         assert!(bar(&terms, 1).chars().count() as u64 <= BAR);
         assert_eq!(bar(&Terms::default(), 0), "");
     }

@@ -2,8 +2,7 @@
 
 use clap_complete::Shell;
 
-use super::context::Context;
-use super::exit::Stop;
+use super::{context::Context, exit::Stop};
 
 /// Print completions for a shell
 #[derive(Debug, clap::Args)]

@@ -5,10 +5,12 @@
 use tempfile::TempDir;
 
 use super::context::Context;
-use crate::api::Client;
-use crate::compute::Failure;
-use crate::model::Class;
-use crate::node::{Mode, Node};
+use crate::{
+    api::Client,
+    compute::Failure,
+    model::Class,
+    node::{Mode, Node},
+};
 
 /// How long an attached node may take to end.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -22,10 +24,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Ends the node, if it was there for this command only.
+    /// Ends the node, if it was there for this command only. Ctrl-C ends the
+    /// patience with it.
     pub(crate) async fn close(self) {
         if let Some((node, _socket)) = self.attached {
-            node.shutdown(GRACE).await;
+            tokio::select! {
+                _ = node.shutdown(GRACE) => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
         }
     }
 }
@@ -47,17 +53,27 @@ pub(crate) async fn live(cx: &Context) -> Result<Client, Failure> {
 /// The live daemon, or a node attached to Kubo for the length of this command.
 pub(crate) async fn connect(cx: &Context) -> Result<Connection, Failure> {
     if let Some(client) = daemon(cx).await? {
-        return Ok(Connection { client, attached: None });
+        return Ok(Connection {
+            client,
+            attached: None,
+        });
     }
     let home = cx.home()?;
     let config = cx.config(toml::Table::new())?;
     let make = |e: std::io::Error| Failure::new(Class::Node, "io", format!("no socket: {e}"));
-    home.create().map_err(|e| super::exit::file(home.path(), &e))?;
-    let dir = tempfile::Builder::new().prefix("timerose-").tempdir().map_err(make)?;
+    home.create()
+        .map_err(|e| super::exit::file(home.path(), &e))?;
+    let dir = tempfile::Builder::new()
+        .prefix("timerose-")
+        .tempdir()
+        .map_err(make)?;
     let socket = dir.path().join("api.sock");
     let node = Node::bind(config, home, Mode::Attached { socket }).await?;
     let client = Client::new(node.socket())?;
-    Ok(Connection { client, attached: Some((node, dir)) })
+    Ok(Connection {
+        client,
+        attached: Some((node, dir)),
+    })
 }
 
 /// The daemon of this home, if one answers.

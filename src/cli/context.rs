@@ -1,23 +1,32 @@
 //! What every command gets: the global flags, the home, the output.
 
-use std::future::Future;
-use std::path::PathBuf;
+use std::{future::Future, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::exit::{Stop, bad};
-use super::output::Output;
-use crate::compute::Failure;
-use crate::config::{Config, Home, Span};
-use crate::model::Class;
-use crate::telemetry::{self, Format};
+use super::{
+    exit::{Stop, bad},
+    output::Output,
+};
+use crate::{
+    compute::Failure,
+    config::{Config, Home, Span},
+    model::Class,
+    telemetry::{self, Format},
+};
 
 /// Flags that every command takes.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Folder of this node: settings, key, state, socket [default: ~/.timerose]
-    #[arg(long, global = true, env = "TIMEROSE_PATH", value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TIMEROSE_PATH",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     #[arg(hide_short_help = true)]
     home: Option<PathBuf>,
     /// Kubo's RPC API, as a multiaddr or URL
@@ -27,7 +36,13 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "SECRET", hide_short_help = true)]
     api_auth: Option<String>,
     /// Kubo's repository, where its `api` file lies [default: ~/.ipfs]
-    #[arg(long, global = true, env = "IPFS_PATH", value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "IPFS_PATH",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     #[arg(hide_short_help = true)]
     ipfs_path: Option<PathBuf>,
     /// Form of the output
@@ -87,7 +102,11 @@ impl Context {
     /// Settings with the global flags on top, then `flags`.
     pub(crate) fn config(&self, flags: toml::Table) -> Result<Config, Failure> {
         let mut table = flags;
-        let ipfs_path = self.globals.ipfs_path.as_ref().map(|p| p.display().to_string());
+        let ipfs_path = self
+            .globals
+            .ipfs_path
+            .as_ref()
+            .map(|p| p.display().to_string());
         set(&mut table, "kubo", "api", self.globals.api.clone());
         set(&mut table, "kubo", "auth", self.globals.api_auth.clone());
         set(&mut table, "kubo", "ipfs_path", ipfs_path);
@@ -126,7 +145,9 @@ impl Context {
 
 /// `--timeout` is over.
 pub(crate) fn out_of_time(timeout: Option<Span>) -> Failure {
-    let after = timeout.map(|span| format!(" after {span}")).unwrap_or_default();
+    let after = timeout
+        .map(|span| format!(" after {span}"))
+        .unwrap_or_default();
     Failure::new(Class::Deadline, "deadline", format!("gave up{after}"))
         .with_hint("A longer --timeout gives it more time.")
 }
@@ -139,7 +160,9 @@ pub(crate) fn set(
     value: Option<impl Into<toml::Value>>,
 ) {
     let Some(value) = value else { return };
-    let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+    let section = table
+        .entry(section)
+        .or_insert_with(|| toml::Table::new().into());
     if let toml::Value::Table(section) = section {
         section.insert(key.to_owned(), value.into());
     }

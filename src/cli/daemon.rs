@@ -5,11 +5,15 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::context::{Context, set};
-use super::exit::{Stop, bad, file};
-use crate::compute::Failure;
-use crate::config::Home;
-use crate::node::{Mode, Node};
+use super::{
+    context::{Context, set},
+    exit::{Stop, bad, file},
+};
+use crate::{
+    compute::Failure,
+    config::Home,
+    node::{Mode, Node},
+};
 
 /// Run this node
 ///
@@ -87,7 +91,12 @@ impl Args {
         set(&mut table, "mesh", "name", self.mesh.clone());
         set(&mut table, "mesh", "peers", some(&self.peer));
         set(&mut table, "api", "listen", self.listen.clone());
-        set(&mut table, "kubo", "allow_old", self.allow_old_kubo.then_some(true));
+        set(
+            &mut table,
+            "kubo",
+            "allow_old",
+            self.allow_old_kubo.then_some(true),
+        );
         let format = match self.log_format {
             Some(crate::telemetry::Format::Json) => Some("json"),
             Some(crate::telemetry::Format::Text) => Some("text"),
@@ -101,7 +110,10 @@ impl Args {
         let mut labels = toml::Table::new();
         for label in &self.label {
             let (key, value) = label.split_once('=').ok_or_else(|| {
-                bad("bad_argument", format!("--label {label:?}: KEY=VALUE is due"))
+                bad(
+                    "bad_argument",
+                    format!("--label {label:?}: KEY=VALUE is due"),
+                )
             })?;
             labels.insert(key.to_owned(), value.into());
         }
@@ -114,7 +126,8 @@ fn announce(cx: &Context, home: &Home, node: &Node) -> Result<ApiFile, Stop> {
     let addresses = node.addresses();
     let first = addresses.first().cloned().unwrap_or_default();
     let path = home.api();
-    home.write_whole(&path, &format!("{first}\n"), 0o600).map_err(|e| file(&path, &e))?;
+    home.write_whole(&path, &format!("{first}\n"), 0o600)
+        .map_err(|e| file(&path, &e))?;
     let api = ApiFile(home.clone());
     for address in addresses {
         cx.out.line(format_args!("API listening on {address}"))?;
@@ -141,7 +154,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn recv(&mut self) {

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
-use super::connect::{Connection, connect};
-use super::context::Context;
-use super::exit::{Stop, bad, file};
-use super::{source, target};
-use crate::compute::{Code, DeployRequest, Deployed, Draft, Failure};
-use crate::config::{Size, Span};
+use super::{
+    connect::{Connection, connect},
+    context::Context,
+    exit::{Stop, bad, file},
+    source, target,
+};
+use crate::{
+    compute::{Code, DeployRequest, Deployed, Draft, Failure},
+    config::{Size, Span},
+};
 
 /// Make a function of code
 ///
@@ -64,13 +68,17 @@ impl Args {
             return cx.out.line(&deployed.function);
         }
         cx.out.show(&deployed, text)?;
-        cx.out.note(format!("Run it: timerose invoke {}", deployed.function));
+        cx.out
+            .note(format!("Run it: timerose invoke {}", deployed.function));
         Ok(())
     }
 
     fn request(&self) -> Result<DeployRequest, Failure> {
         let mut request = if target::is_content(&self.code)? {
-            DeployRequest { draft: Draft::default(), code: Code::Path(self.code.clone()) }
+            DeployRequest {
+                draft: Draft::default(),
+                code: Code::Path(self.code.clone()),
+            }
         } else if Path::new(&self.code).exists() {
             source::read(Path::new(&self.code))?
         } else {
@@ -100,9 +108,9 @@ impl Args {
             draft.limits.memory_bytes = memory.0;
         }
         for pair in &self.env {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                bad("bad_argument", format!("--env {pair:?}: KEY=VALUE is due"))
-            })?;
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| bad("bad_argument", format!("--env {pair:?}: KEY=VALUE is due")))?;
             draft.env.insert(key.to_owned(), value.to_owned());
         }
         Ok(())

@@ -5,9 +5,9 @@ mod check;
 mod machine;
 mod mesh;
 
-use super::context::Context;
-use super::exit::Stop;
 use check::State;
+
+use super::{context::Context, exit::Stop};
 
 /// Look for what keeps this node from its work
 ///

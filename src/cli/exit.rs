@@ -2,9 +2,7 @@
 
 use std::io;
 
-use crate::api::Kind;
-use crate::compute::Failure;
-use crate::model::Class;
+use crate::{api::Kind, compute::Failure, model::Class};
 
 /// The table in every `--help`.
 pub(super) const TABLE: &str = "\
@@ -69,18 +67,23 @@ pub(super) fn file(path: &std::path::Path, error: &io::Error) -> Failure {
         io::ErrorKind::NotFound => (Class::Missing, "no_such_file"),
         _ => (Class::Node, "io"),
     };
-    Failure::new(class, code, format!("{}: {}", path.display(), reason(error)))
+    Failure::new(
+        class,
+        code,
+        format!("{}: {}", path.display(), reason(error)),
+    )
 }
 
 /// The error without the operating system's number.
 fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let plain = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = plain.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => text,
+    if error.kind() == io::ErrorKind::NotFound {
+        return "no such file or folder".to_owned();
     }
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_lowercase()
 }
 
 #[cfg(test)]
@@ -102,7 +105,11 @@ mod tests {
             (Class::Cancelled, "cancelled", 125),
         ];
         for (class, word, wanted) in codes {
-            assert_eq!(code(&Failure::new(class, word, "")), wanted, "{class:?} {word}");
+            assert_eq!(
+                code(&Failure::new(class, word, "")),
+                wanted,
+                "{class:?} {word}"
+            );
         }
     }
 

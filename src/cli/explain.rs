@@ -1,9 +1,6 @@
 //! `timerose explain`.
 
-use super::candidates;
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
+use super::{candidates, connect::live, context::Context, exit::Stop};
 
 /// Show why an invocation ran where it did
 #[derive(Debug, clap::Args)]

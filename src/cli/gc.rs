@@ -1,9 +1,6 @@
 //! `timerose gc`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::storage::freed;
+use super::{connect::live, context::Context, exit::Stop, storage::freed};
 
 /// Remove results that are beyond their time or bounds
 ///

@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory as _};
+use clap::{
+    Command, CommandFactory as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::exit::{self, bad};
 use crate::compute::Failure;
@@ -24,8 +26,8 @@ fn dress(command: Command) -> Command {
     command.after_long_help(help).mut_subcommands(dress)
 }
 
-/// A usage error in our own form.
-pub(super) fn failure(error: &clap::Error) -> Failure {
+/// A usage error in our own form; `word` is what stands where a command does.
+pub(super) fn failure(error: &clap::Error, word: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or("wrong usage");
     let message = first.trim_start_matches("error: ").trim_end_matches(':');
@@ -34,13 +36,18 @@ pub(super) fn failure(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is due".to_owned(),
         _ => message.to_owned(),
     };
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ").map(sentence));
-    bad("bad_usage", message).with_hint(tip.unwrap_or_else(|| see_help(&text)))
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: ").map(sentence));
+    bad("bad_usage", message).with_hint(tip.unwrap_or_else(|| see_help(word)))
 }
 
 fn sentence(tip: &str) -> String {
     let mut letters = tip.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
@@ -53,13 +60,13 @@ fn listed(error: &clap::Error) -> String {
     }
 }
 
-/// `timerose invoke --help` out of clap's usage line.
-fn see_help(text: &str) -> String {
-    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
-    let words = usage.unwrap_or("timerose").split(' ');
-    let command: Vec<&str> =
-        words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
-    format!("`{} --help` shows how.", command.join(" "))
+/// Where help for `word` is, if there is such a command.
+fn see_help(word: Option<&str>) -> String {
+    let root = super::Cli::command();
+    match word.and_then(|word| root.find_subcommand(word)) {
+        Some(known) => format!("`timerose {} --help` shows how.", known.get_name()),
+        None => "`timerose --help` lists the commands.".to_owned(),
+    }
 }
 
 /// Columns of the reference.
@@ -81,7 +88,11 @@ fn page(text: &mut String, command: &mut Command) {
     let name = command.get_bin_name().unwrap_or_default().to_owned();
     let help = command.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    let _infallible = write!(text, "\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
+    let _infallible = write!(
+        text,
+        "\n## {name}\n\n```text\n{}\n```\n",
+        help.join("\n").trim_end()
+    );
     for below in command.get_subcommands_mut() {
         if !below.is_hide_set() && below.get_name() != "help" {
             page(text, below);

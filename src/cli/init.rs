@@ -1,7 +1,9 @@
 //! `timerose init`.
 
-use super::context::Context;
-use super::exit::{Stop, bad, file};
+use super::{
+    context::Context,
+    exit::{Stop, bad, file},
+};
 use crate::config::{Config, Home, commented_file};
 
 /// Make the home of a node
@@ -20,13 +22,17 @@ impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result<(), Stop> {
         let home = cx.home()?;
         if home.config().exists() {
-            return Err(bad("bad_home", format!("{} exists", home.config().display()))
-                .with_hint("Edit it, or give another folder with --home.")
-                .into());
+            return Err(
+                bad("bad_home", format!("{} exists", home.config().display()))
+                    .with_hint("Edit it, or give another folder with --home.")
+                    .into(),
+            );
         }
         let peer = peer(&cx.config(toml::Table::new())?).await;
         if peer.is_none() {
-            cx.out.note("Note: Kubo does not answer; the daemon's first start binds this home to it.");
+            cx.out.note(
+                "Note: Kubo does not answer; the daemon's first start binds this home to it.",
+            );
         }
         home.create().map_err(|e| file(home.path(), &e))?;
         write(&home, peer.as_deref()).map_err(|e| file(home.path(), &e))?;

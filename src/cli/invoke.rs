@@ -1,23 +1,26 @@
 //! `timerose invoke`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use super::call::Call;
-use super::candidates;
-use super::connect::{Connection, connect};
-use super::context::{Context, out_of_time};
-use super::exit::{self, Stop};
-use super::output::Progress;
-use super::save;
-use super::table::{bytes, millis, tail};
-use crate::api::Events;
-use crate::compute::{Failure, Finished, InvocationEvent};
-use crate::model::{Class, Phase};
-use crate::telemetry::Format;
+use super::{
+    call::Call,
+    candidates,
+    connect::{Connection, connect},
+    context::{Context, out_of_time},
+    exit::{self, Stop},
+    output::Progress,
+    save,
+    table::{bytes, millis, tail},
+};
+use crate::{
+    api::Events,
+    compute::{ByteStream, Failure, Finished, InvocationEvent, InvokeRequest},
+    model::{Class, Phase},
+    telemetry::Format,
+};
 
 /// Run a function where its input lies
 ///
@@ -69,22 +72,34 @@ impl Args {
         ended
     }
 
-    async fn invoke(&self, cx: &Context, node: &Connection, progress: Progress) -> Result<(), Stop> {
+    async fn invoke(
+        &self,
+        cx: &Context,
+        node: &Connection,
+        progress: Progress,
+    ) -> Result<(), Stop> {
         let (mut request, input) = self.call.request(cx, node).await?;
         request.pin = self.pin;
         if self.dry_run {
-            let explanation = cx.bounded(async { Ok(()) }).await.map(|()| request);
-            let explanation = node.client.schedule(&explanation?, input).await?;
-            drop(progress);
-            return cx.out.show(&explanation, candidates::show);
+            return cx.bounded(plan(cx, node, &request, input, progress)).await;
         }
-        let mut run = Run { node, progress, invocation: None, patience: request.timeout + SLACK };
-        let ended = run.until_ended(cx, node.client.invoke(&request, input)).await?;
-        let Run { progress, .. } = run;
+        let patience = request.timeout + SLACK;
+        let mut run = Run {
+            node,
+            progress,
+            accepted: None,
+            patience,
+        };
+        let ended = run
+            .until_ended(cx, node.client.invoke(&request, input))
+            .await?;
+        let Run {
+            progress, accepted, ..
+        } = run;
         drop(progress);
         match ended {
             InvocationEvent::Done(finished) => self.deliver(cx, node, &finished).await,
-            other => failed(cx, other),
+            other => failed(cx, &request.function, accepted, other),
         }
     }
 
@@ -97,19 +112,44 @@ impl Args {
         } else if cx.out.is_quiet() || (f.is_directory && self.output.is_none()) {
             cx.out.line(&f.output)?;
         } else if self.output.is_none() {
-            cx.out.copy(node.client.output(&f.output).await?.bytes).await?;
+            cx.out
+                .copy(node.client.output(&f.output).await?.bytes)
+                .await?;
         }
         cx.out.summary(summary(f));
-        if f.exit == 0 { Ok(()) } else { Err(exit_code(f.exit).into()) }
+        if f.exit == 0 {
+            Ok(())
+        } else {
+            Err(exit_code(f.exit).into())
+        }
     }
+}
+
+/// Shows where it would run.
+async fn plan(
+    cx: &Context,
+    node: &Connection,
+    request: &InvokeRequest,
+    input: Option<ByteStream>,
+    progress: Progress,
+) -> Result<(), Stop> {
+    let explanation = node.client.schedule(request, input).await?;
+    drop(progress);
+    cx.out.show(&explanation, candidates::show)
 }
 
 /// A run that is being watched.
 struct Run<'a> {
     node: &'a Connection,
     progress: Progress,
-    invocation: Option<String>,
+    accepted: Option<Accepted>,
     patience: Duration,
+}
+
+/// What an invocation and its call are called.
+struct Accepted {
+    invocation: String,
+    call: String,
 }
 
 impl Run<'_> {
@@ -145,17 +185,25 @@ impl Run<'_> {
         let mut events = start.await?;
         while let Some(event) = events.next().await {
             match event? {
-                end @ (InvocationEvent::Done(_) | InvocationEvent::Failed { .. }) => return Ok(end),
-                InvocationEvent::Accepted { invocation, .. } => self.invocation = Some(invocation),
+                end @ (InvocationEvent::Done(_) | InvocationEvent::Failed { .. }) => {
+                    return Ok(end);
+                }
+                InvocationEvent::Accepted { invocation, call } => {
+                    self.accepted = Some(Accepted { invocation, call });
+                }
                 other => self.progress.say(progress(&other)),
             }
         }
-        Err(Failure::new(Class::Lost, "lost", "the invocation's events ended without its end"))
+        Err(Failure::new(
+            Class::Lost,
+            "lost",
+            "the invocation's events ended without its end",
+        ))
     }
 
     /// Its stream is closed already, which cancels; this waits for the word.
     async fn cancel(&self) {
-        if let Some(invocation) = &self.invocation {
+        if let Some(Accepted { invocation, .. }) = &self.accepted {
             let cancelled = self.node.client.cancel(invocation);
             let _unconfirmed = tokio::time::timeout(CONFIRM, cancelled).await;
         }
@@ -164,9 +212,21 @@ impl Run<'_> {
 
 fn progress(event: &InvocationEvent) -> String {
     match event {
-        InvocationEvent::Placed { executor, attempt, predicted_ms } => {
-            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            format!("on {}{again}, {} predicted", tail(executor), millis(*predicted_ms))
+        InvocationEvent::Placed {
+            executor,
+            attempt,
+            predicted_ms,
+        } => {
+            let again = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
+            format!(
+                "on {}{again}, {} predicted",
+                tail(executor),
+                millis(*predicted_ms)
+            )
         }
         InvocationEvent::Progress { phase, input_bytes } => {
             let phase = match phase {
@@ -217,13 +277,26 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn failed(cx: &Context, end: InvocationEvent) -> Result<(), Stop> {
-    let InvocationEvent::Failed { invocation, error, receipt, executor } = end else {
+fn failed(
+    cx: &Context,
+    function: &str,
+    accepted: Option<Accepted>,
+    end: InvocationEvent,
+) -> Result<(), Stop> {
+    let InvocationEvent::Failed {
+        invocation,
+        error,
+        receipt,
+        executor,
+    } = end
+    else {
         return Ok(());
     };
     if cx.out.is_json() {
         let answer = Answer {
             invocation: Some(&invocation),
+            call: accepted.as_ref().map(|a| a.call.as_str()),
+            function: Some(function),
             receipt: receipt.as_deref(),
             executor: executor.as_deref(),
             error: Some(error.clone()),
@@ -231,19 +304,31 @@ fn failed(cx: &Context, end: InvocationEvent) -> Result<(), Stop> {
         };
         cx.out.show(&answer, |_| String::new())?;
     }
-    let hint = error.hint.clone().unwrap_or_else(|| format!("`timerose logs {invocation}` and `timerose explain {invocation}` say more."));
-    Err(error.with_hint(hint).into())
+    if error.hint.is_some() {
+        return Err(error.into());
+    }
+    let more =
+        format!("`timerose logs {invocation}` and `timerose explain {invocation}` say more.");
+    Err(error.with_hint(more).into())
 }
 
 fn exit_code(code: i32) -> Failure {
-    Failure::new(Class::User, "exit", format!("the function ended with exit code {code}"))
-        .with_hint("`timerose logs` shows what it wrote to standard error.")
+    Failure::new(
+        Class::User,
+        "exit",
+        format!("the function ended with exit code {code}"),
+    )
+    .with_hint("`timerose logs` shows what it wrote to standard error.")
 }
 
 /// Where it ran, how much of the input lay there, time, bytes moved, receipt.
 fn summary(f: &Finished) -> String {
     let took = millis(f.elapsed_ms);
-    let ran = if f.cached { "remembered from" } else { "ran on" };
+    let ran = if f.cached {
+        "remembered from"
+    } else {
+        "ran on"
+    };
     let (lay, moved) = (bytes(f.bytes_local), bytes(f.bytes_moved));
     format!(
         "{ran} {} in {took}; {lay} of the input lay there, {moved} moved; receipt {} verified",
@@ -275,7 +360,7 @@ mod tests {
             usage: Usage::default(),
             logs: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&Answer::of(&finished)).unwrap(), @"");
-        insta::assert_snapshot!(summary(&finished), @"");
+        insta::assert_snapshot!(serde_json::to_string(&Answer::of(&finished)).unwrap(), @r#"{"invocation":"01J","call":"bafycall","function":"bafyfunction","output":"bafkoutput","receipt":"bafyreceipt","executor":"12D3KooWnear0001","cached":false,"elapsed_ms":1234,"bytes_moved":2048}"#);
+        insta::assert_snapshot!(summary(&finished), @"ran on …near0001 in 1.2 s; 50.0 MiB of the input lay there, 2.0 KiB moved; receipt bafyreceipt verified");
     }
 }

@@ -1,8 +1,6 @@
 //! `timerose logs`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
+use super::{connect::live, context::Context, exit::Stop};
 
 /// Print what an invocation wrote to standard error
 #[derive(Debug, clap::Args)]

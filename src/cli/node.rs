@@ -2,13 +2,17 @@
 
 use std::time::SystemTime;
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::table::{millis, pairs, record, table};
-use crate::api::{NodeInfo, NodeView, Reach};
-use crate::compute::Failure;
-use crate::model::Class;
+use super::{
+    connect::live,
+    context::Context,
+    exit::Stop,
+    table::{millis, pairs, record, table},
+};
+use crate::{
+    api::{NodeInfo, NodeView, Reach},
+    compute::Failure,
+    model::Class,
+};
 
 /// Show this node and the others of the mesh
 #[derive(Debug, clap::Args)]
@@ -43,7 +47,7 @@ impl Args {
                     let peers: Vec<_> = nodes.iter().map(|n| n.peer.as_str()).collect();
                     return cx.out.line(peers.join("\n"));
                 }
-                cx.out.show(&nodes, list)
+                cx.out.show(&nodes, |all| list(all))
             }
             Command::Show { peer: None } => cx.out.show(&client.node().await?, this),
             Command::Show { peer: Some(peer) } => {
@@ -57,11 +61,15 @@ impl Args {
 }
 
 fn unknown(peer: &str) -> Failure {
-    Failure::new(Class::Missing, "unknown_peer", format!("no node {peer:?} is known"))
-        .with_hint("`timerose node ls` lists those that are.")
+    Failure::new(
+        Class::Missing,
+        "unknown_peer",
+        format!("no node {peer:?} is known"),
+    )
+    .with_hint("`timerose node ls` lists those that are.")
 }
 
-fn list(nodes: &Vec<NodeView>) -> String {
+fn list(nodes: &[NodeView]) -> String {
     let rows = nodes.iter().map(|n| {
         vec![
             n.peer.clone(),
@@ -74,7 +82,12 @@ fn list(nodes: &Vec<NodeView>) -> String {
             pairs(&n.labels),
         ]
     });
-    table(&["PEER", "REACH", "RUNTIMES", "FREE", "WARM", "RTT", "HEARD", "LABELS"], rows)
+    table(
+        &[
+            "PEER", "REACH", "RUNTIMES", "FREE", "WARM", "RTT", "HEARD", "LABELS",
+        ],
+        rows,
+    )
 }
 
 fn other(node: &NodeView) -> String {
@@ -94,7 +107,11 @@ fn other(node: &NodeView) -> String {
 }
 
 fn this(node: &NodeInfo) -> String {
-    let ready = if node.health.ready { "yes".to_owned() } else { node.health.unmet.join("; ") };
+    let ready = if node.health.ready {
+        "yes".to_owned()
+    } else {
+        node.health.unmet.join("; ")
+    };
     let mut lines = vec![
         ("peer", node.peer.clone()),
         ("version", node.version.clone()),
@@ -104,8 +121,16 @@ fn this(node: &NodeInfo) -> String {
         ("boot", node.boot.clone()),
     ];
     lines.extend(node.api.iter().map(|address| ("api", address.clone())));
-    lines.extend(node.addresses.iter().map(|address| ("address", address.clone())));
-    lines.extend(node.counters.iter().map(|(name, n)| ("counter", format!("{name} {n}"))));
+    lines.extend(
+        node.addresses
+            .iter()
+            .map(|address| ("address", address.clone())),
+    );
+    lines.extend(
+        node.counters
+            .iter()
+            .map(|(name, n)| ("counter", format!("{name} {n}"))),
+    );
     record(&lines)
 }
 
@@ -118,16 +143,24 @@ const fn reach(reach: Reach) -> &'static str {
 }
 
 fn runtimes(node: &NodeView) -> String {
-    let all = node.runtimes.iter().map(|(name, abis)| format!("{name}({})", abis.join(",")));
+    let all = node
+        .runtimes
+        .iter()
+        .map(|(name, abis)| format!("{name}({})", abis.join(",")));
     all.collect::<Vec<_>>().join(" ")
 }
 
 fn rtt(node: &NodeView) -> String {
-    node.rtt_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"))
+    node.rtt_ms
+        .map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"))
 }
 
 fn heard(node: &NodeView) -> String {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    let now = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_millis();
     let ago = |at: u64| u64::try_from(now.saturating_sub(u128::from(at))).unwrap_or(u64::MAX);
-    node.heard.map_or_else(|| "–".to_owned(), |at| format!("{} ago", millis(ago(at))))
+    node.heard
+        .map_or_else(|| "–".to_owned(), |at| format!("{} ago", millis(ago(at))))
 }

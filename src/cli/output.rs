@@ -3,10 +3,12 @@
 //! Takes values and failures, gives text or JSON. Colours and progress appear
 //! on terminals only; a reader that closes its end is no error.
 
-use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{
+    fmt::Display,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,10 +16,14 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
-use super::context::Enc;
-use super::exit::{self, Stop};
-use crate::compute::{ByteStream, Failure};
-use crate::model::Class;
+use super::{
+    context::Enc,
+    exit::{self, Stop},
+};
+use crate::{
+    compute::{ByteStream, Failure},
+    model::Class,
+};
 
 /// The way to the terminal.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +69,11 @@ impl Output {
             return self.line(json);
         }
         let text = text(value);
-        if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
+        if text.is_empty() {
+            Ok(())
+        } else {
+            self.line(text.trim_end())
+        }
     }
 
     /// Bytes as they come. What breaks off in the middle is a failure.
@@ -125,22 +135,17 @@ fn report(failure: &Failure) {
 }
 
 /// What clap has to say: help to stdout, an error in our own form.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, command: Option<&str>) -> ExitCode {
     if !error.use_stderr() {
-        let shown = write!(anstream::stdout(), "{}", error.render().ansi());
-        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(0) };
+        let _reader_has_enough = write!(anstream::stdout(), "{}", error.render().ansi());
+        return ExitCode::SUCCESS;
     }
-    report(&super::help::failure(error));
+    report(&super::help::failure(error, command));
     exit::USAGE.into()
 }
 
 fn incomplete(error: &std::io::Error) -> Failure {
-    let mut message = format!("the bytes broke off: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        message = format!("{message}: {inner}");
-        source = inner.source();
-    }
+    let message = format!("the bytes broke off: {error}");
     Failure::new(Class::Lost, "truncated", message)
         .with_hint("What was written so far is incomplete; fetch it again.")
 }

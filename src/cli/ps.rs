@@ -1,9 +1,11 @@
 //! `timerose ps`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::table::{millis, table, tail};
+use super::{
+    connect::live,
+    context::Context,
+    exit::Stop,
+    table::{millis, table, tail},
+};
 use crate::compute::{Deployed, Record};
 
 /// List invocations, or deployed functions
@@ -28,12 +30,16 @@ impl Args {
         let names = cx.out.is_quiet() && !cx.out.is_json();
         if self.functions {
             let functions = client.functions().await?;
-            let quiet = |all: &Vec<Deployed>| lines(all.iter().map(|f| f.function.as_str()));
-            return if names { cx.out.show(&functions, quiet) } else { cx.out.show(&functions, deployed) };
+            return cx.out.show(&functions, |all| match names {
+                true => lines(all.iter().map(|f| f.function.as_str())),
+                false => deployed(all),
+            });
         }
         let records = client.records(self.all).await?;
-        let quiet = |all: &Vec<Record>| lines(all.iter().map(|r| r.invocation.as_str()));
-        if names { cx.out.show(&records, quiet) } else { cx.out.show(&records, invocations) }
+        cx.out.show(&records, |all| match names {
+            true => lines(all.iter().map(|r| r.invocation.as_str())),
+            false => invocations(all),
+        })
     }
 }
 
@@ -41,10 +47,14 @@ fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join("\n")
 }
 
-fn invocations(records: &Vec<Record>) -> String {
+fn invocations(records: &[Record]) -> String {
     let rows = records.iter().map(|r| {
         let executor = r.executor.as_deref().map_or_else(|| "–".to_owned(), tail);
-        let error = r.error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
+        let error = r
+            .error
+            .as_ref()
+            .map(|e| e.message.clone())
+            .unwrap_or_default();
         vec![
             r.invocation.clone(),
             r.state.clone(),
@@ -55,13 +65,29 @@ fn invocations(records: &Vec<Record>) -> String {
             error,
         ]
     });
-    table(&["INVOCATION", "STATE", "FUNCTION", "EXECUTOR", "ATTEMPTS", "ELAPSED", "ERROR"], rows)
+    table(
+        &[
+            "INVOCATION",
+            "STATE",
+            "FUNCTION",
+            "EXECUTOR",
+            "ATTEMPTS",
+            "ELAPSED",
+            "ERROR",
+        ],
+        rows,
+    )
 }
 
-fn deployed(functions: &Vec<Deployed>) -> String {
+fn deployed(functions: &[Deployed]) -> String {
     let rows = functions.iter().map(|f| {
         let name = f.name.clone().unwrap_or_else(|| "–".to_owned());
-        vec![name, f.runtime.clone(), f.entries.join(","), f.function.clone()]
+        vec![
+            name,
+            f.runtime.clone(),
+            f.entries.join(","),
+            f.function.clone(),
+        ]
     });
     table(&["NAME", "RUNTIME", "ENTRIES", "FUNCTION"], rows)
 }

@@ -1,9 +1,6 @@
 //! `timerose purge`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::storage::freed;
+use super::{connect::live, context::Context, exit::Stop, storage::freed};
 
 /// Remove everything that TimeRose wrote, deployed functions included
 ///

@@ -5,14 +5,20 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::{Stop, file};
-use super::table::{bytes, millis, record};
-use crate::compute::Failure;
-use crate::model::{Class, Outcome, Receipt};
-use crate::wire::receipt::{Verified, open};
-use crate::wire::{Refusal, block, car, cid_of, dagjson};
+use super::{
+    connect::live,
+    context::Context,
+    exit::{Stop, file},
+    table::{bytes, millis, record},
+};
+use crate::{
+    compute::Failure,
+    model::{Class, Outcome, Receipt},
+    wire::{
+        Refusal, block, car, cid_of, dagjson,
+        receipt::{Verified, open},
+    },
+};
 
 /// Show, verify or export the signed receipt of a run
 ///
@@ -69,8 +75,8 @@ async fn show(cx: &Context, name: &str) -> Result<(), Stop> {
     let bytes = receipt_bytes(cx, name).await?;
     let (receipt, _) = open(&bytes).map_err(refused)?;
     if cx.out.is_json() {
-        let text = dagjson::encode(&receipt).map_err(refused)?;
-        return cx.out.line(String::from_utf8_lossy(&text));
+        let json = dagjson::encode(&receipt).map_err(refused)?;
+        return cx.out.line(String::from_utf8_lossy(&json));
     }
     cx.out.line(text(&receipt))
 }
@@ -120,7 +126,8 @@ async fn receipt_bytes(cx: &Context, name: &str) -> Result<Vec<u8>, Failure> {
     if !Path::new(name).is_file() {
         if name.ends_with(".car") {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(file(Path::new(name), &missing));
+            return Err(file(Path::new(name), &missing)
+                .with_hint("`timerose receipt export` writes such a file."));
         }
         return live(cx).await?.receipt(name).await;
     }
@@ -139,8 +146,12 @@ fn root_of(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    Failure::new(Class::Refused, "bad_receipt", format!("the receipt is refused: {refusal}"))
-        .with_hint("Do not trust it: it was changed, or is not what it claims to be.")
+    Failure::new(
+        Class::Refused,
+        "bad_receipt",
+        format!("the receipt is refused: {refusal}"),
+    )
+    .with_hint("Do not trust it: it was changed, or is not what it claims to be.")
 }
 
 fn text(receipt: &Receipt) -> String {
@@ -148,12 +159,22 @@ fn text(receipt: &Receipt) -> String {
         ("call", receipt.call.to_string()),
         ("invocation", receipt.invocation.to_string()),
         ("executor", receipt.executor.clone()),
-        ("attempt", format!("{} of replica {}", receipt.attempt, receipt.replica)),
+        (
+            "attempt",
+            format!("{} of replica {}", receipt.attempt, receipt.replica),
+        ),
         ("runtime", receipt.runtime.clone()),
         ("started", time(receipt.started)),
         ("elapsed", millis(receipt.elapsed_ms)),
         ("memory", bytes(receipt.usage.memory_bytes)),
-        ("input", format!("{} lay there, {} fetched", bytes(receipt.usage.local_bytes), bytes(receipt.usage.fetched_bytes))),
+        (
+            "input",
+            format!(
+                "{} lay there, {} fetched",
+                bytes(receipt.usage.local_bytes),
+                bytes(receipt.usage.fetched_bytes)
+            ),
+        ),
     ];
     match &receipt.outcome {
         Outcome::Ok { output, exit, .. } => {
@@ -169,6 +190,8 @@ fn text(receipt: &Receipt) -> String {
 }
 
 fn time(unix_ms: u64) -> String {
-    let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| format!("{unix_ms} ms"), |t| t.to_string())
 }

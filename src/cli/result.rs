@@ -1,16 +1,19 @@
 //! `timerose result`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::save;
-use super::table::{bytes, millis};
-use crate::api::Client;
-use crate::compute::{Failure, Record};
-use crate::model::Class;
+use super::{
+    connect::live,
+    context::Context,
+    exit::Stop,
+    save,
+    table::{bytes, millis},
+};
+use crate::{
+    api::Client,
+    compute::{Failure, Record},
+    model::Class,
+};
 
 /// Show what became of an invocation
 #[derive(Debug, clap::Args)]
@@ -80,7 +83,13 @@ fn text(record: &Record) -> String {
         ("state", record.state.clone()),
         ("function", record.function.clone()),
         ("call", record.call.clone()),
-        ("executor", record.executor.clone().unwrap_or_else(|| "none yet".to_owned())),
+        (
+            "executor",
+            record
+                .executor
+                .clone()
+                .unwrap_or_else(|| "none yet".to_owned()),
+        ),
         ("attempts", record.attempts.to_string()),
         ("elapsed", millis(record.elapsed_ms)),
     ];

@@ -1,8 +1,6 @@
 //! `timerose rm`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
+use super::{connect::live, context::Context, exit::Stop};
 
 /// Forget a deployed function
 ///

@@ -4,17 +4,21 @@
 //! folder. Archives hold folders and files only; links, devices and names that
 //! lead elsewhere are refused.
 
-use std::io::{self, Read, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io::{self, Read, Write as _},
+    path::{Component, Path, PathBuf},
+};
 
 use futures_util::StreamExt as _;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::exit::{Stop, bad, file};
-use crate::api::Output;
-use crate::compute::{ByteStream, Failure};
-use crate::model::Class;
-use crate::task::Tasks;
+use crate::{
+    api::Output,
+    compute::{ByteStream, Failure},
+    model::Class,
+    task::Tasks,
+};
 
 /// Whether something can be saved at `path`, before anything runs.
 ///
@@ -22,8 +26,11 @@ use crate::task::Tasks;
 /// When a folder is there, or nothing above it.
 pub(super) fn check(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
-        return Err(bad("bad_argument", format!("{} exists and is a folder", path.display()))
-            .with_hint("Name a file or a folder that is not there yet."));
+        return Err(bad(
+            "bad_argument",
+            format!("{} exists and is a folder", path.display()),
+        )
+        .with_hint("Name a file or a folder that is not there yet."));
     }
     let above = above(path);
     if above.is_dir() {
@@ -58,7 +65,9 @@ async fn save_folder(bytes: ByteStream, path: &Path) -> Result<(), Stop> {
     let temporary = tempfile::tempdir_in(above(path)).map_err(|e| file(path, &e))?;
     let archive = SyncIoBridge::new(StreamReader::new(bytes));
     let into = temporary.path().to_owned();
-    let unpacked = Tasks::new().spawn_blocking(move || unpack(archive, &into)).await;
+    let unpacked = Tasks::new()
+        .spawn_blocking(move || unpack(archive, &into))
+        .await;
     unpacked.map_err(io::Error::other)??;
     let folder = std::fs::File::open(temporary.path()).map_err(|e| file(path, &e))?;
     widen(&folder, 0o755).map_err(|e| file(path, &e))?;
@@ -88,9 +97,20 @@ fn unpack(archive: impl Read, into: &Path) -> Result<(), Failure> {
         match entry.header().entry_type() {
             tar::EntryType::Directory => std::fs::create_dir_all(&place),
             tar::EntryType::Regular => write_out(&mut entry, &place),
-            kind => return Err(unsafe_name(&name, &format!("{kind:?} entries are not saved"))),
+            kind => {
+                return Err(unsafe_name(
+                    &name,
+                    &format!("{kind:?} entries are not saved"),
+                ));
+            }
         }
-        .map_err(|e| if e.kind() == io::ErrorKind::UnexpectedEof { truncated(&e) } else { file(&place, &e) })?;
+        .map_err(|e| {
+            if e.kind() == io::ErrorKind::UnexpectedEof {
+                truncated(&e)
+            } else {
+                file(&place, &e)
+            }
+        })?;
     }
     Ok(())
 }
@@ -99,7 +119,10 @@ fn write_out(entry: &mut impl Read, place: &Path) -> io::Result<()> {
     if let Some(parent) = place.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(place)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(place)?;
     io::copy(entry, &mut file).map(|_| ())
 }
 
@@ -113,13 +136,21 @@ fn inside(name: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn unsafe_name(name: &Path, why: &str) -> Failure {
-    Failure::new(Class::User, "unsafe_output", format!("{}: {why}", name.display()))
-        .with_hint("Nothing was saved; the output's CID can be looked at with `ipfs ls`.")
+    Failure::new(
+        Class::User,
+        "unsafe_output",
+        format!("{}: {why}", name.display()),
+    )
+    .with_hint("Nothing was saved; the output's CID can be looked at with `ipfs ls`.")
 }
 
 fn truncated(error: &io::Error) -> Failure {
-    Failure::new(Class::Lost, "truncated", format!("the output broke off: {error}"))
-        .with_hint("Nothing was saved; fetch it again with `timerose result -o`.")
+    Failure::new(
+        Class::Lost,
+        "truncated",
+        format!("the output broke off: {error}"),
+    )
+    .with_hint("Nothing was saved; fetch it again with `timerose result -o`.")
 }
 
 #[cfg(test)]
@@ -142,11 +173,19 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    async fn saved(bytes: Vec<u8>, is_directory: bool, end: Option<io::Error>) -> (tempfile::TempDir, Result<(), Stop>) {
+    async fn saved(
+        bytes: Vec<u8>,
+        is_directory: bool,
+        end: Option<io::Error>,
+    ) -> (tempfile::TempDir, Result<(), Stop>) {
         let dir = tempfile::tempdir().unwrap();
         let chunks = [Some(Ok(bytes.into())), end.map(Err)].into_iter().flatten();
         let bytes = stream::iter(chunks.collect::<Vec<_>>()).boxed();
-        let output = Output { cid: "bafy".to_owned(), is_directory, bytes };
+        let output = Output {
+            cid: "bafy".to_owned(),
+            is_directory,
+            bytes,
+        };
         let result = save(output, &dir.path().join("out")).await;
         (dir, result)
     }
@@ -158,7 +197,10 @@ mod tests {
         let bytes = archive(&[("bafy/a.txt", FILE, b"one"), ("bafy/b/c.txt", FILE, b"two")]);
         let (dir, result) = saved(bytes, true, None).await;
         result.unwrap();
-        assert_eq!(std::fs::read(dir.path().join("out/b/c.txt")).unwrap(), b"two");
+        assert_eq!(
+            std::fs::read(dir.path().join("out/b/c.txt")).unwrap(),
+            b"two"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

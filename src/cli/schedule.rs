@@ -1,10 +1,12 @@
 //! `timerose schedule`.
 
-use super::call::Call;
-use super::candidates;
-use super::connect::{Connection, connect};
-use super::context::Context;
-use super::exit::Stop;
+use super::{
+    call::Call,
+    candidates,
+    connect::{Connection, connect},
+    context::Context,
+    exit::Stop,
+};
 use crate::compute::{Explanation, Failure};
 
 /// Show where a function would run
@@ -33,7 +35,9 @@ impl Args {
         drop(progress);
         let explanation = explanation?;
         if cx.out.is_quiet() && !cx.out.is_json() {
-            return cx.out.line(explanation.chosen.as_deref().unwrap_or_default());
+            return cx
+                .out
+                .line(explanation.chosen.as_deref().unwrap_or_default());
         }
         cx.out.show(&explanation, candidates::show)
     }

@@ -1,8 +1,6 @@
 //! `timerose shutdown`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
+use super::{connect::live, context::Context, exit::Stop};
 
 /// Ask the daemon to end
 #[derive(Debug, clap::Args)]

@@ -3,15 +3,19 @@
 //! Takes a path, gives what is to be deployed. Text (`.wat`) becomes a module
 //! here, so that its errors can point into the file.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
 use super::exit::{bad, file};
-use crate::compute::{Code, DeployRequest, Draft, Failure};
-use crate::config::{Size, Span};
-use crate::model::{Abi, Limits};
+use crate::{
+    compute::{Code, DeployRequest, Draft, Failure},
+    config::{Size, Span},
+    model::{Abi, Limits},
+};
 
 /// `timerose.toml`.
 #[derive(Debug, Deserialize)]
@@ -66,21 +70,33 @@ pub(crate) fn read(path: &Path) -> Result<DeployRequest, Failure> {
     if path.is_dir() {
         return folder(path);
     }
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    Ok(DeployRequest { draft: Draft { name, ..Draft::default() }, code: module(path)? })
+    let name = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    Ok(DeployRequest {
+        draft: Draft {
+            name,
+            ..Draft::default()
+        },
+        code: module(path)?,
+    })
 }
 
 fn folder(path: &Path) -> Result<DeployRequest, Failure> {
     let manifest = path.join("timerose.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|e| {
-        file(&manifest, &e).with_hint("A folder with a function has a timerose.toml: see examples/.")
+        file(&manifest, &e)
+            .with_hint("A folder with a function has a timerose.toml: see examples/.")
     })?;
     let about: Description = toml::from_str(&text).map_err(|e| {
         let line = e.message().lines().next().unwrap_or_default();
         bad("bad_manifest", format!("{}: {line}", manifest.display()))
     })?;
     let code = module(&path.join(&about.runtime.wasm.code))?;
-    Ok(DeployRequest { draft: about.draft(), code })
+    Ok(DeployRequest {
+        draft: about.draft(),
+        code,
+    })
 }
 
 impl Description {
@@ -100,7 +116,9 @@ impl Description {
 
 impl Caps {
     fn over(&self, limits: Limits) -> Limits {
-        let wall = self.wall.map(|span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX));
+        let wall = self
+            .wall
+            .map(|span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX));
         let size = |cap: Option<Size>, default| cap.map_or(default, |size| size.0);
         Limits {
             wall_ms: wall.unwrap_or(limits.wall_ms),
@@ -130,9 +148,22 @@ fn assemble(path: &Path, text: &[u8]) -> Result<Vec<u8>, Failure> {
     let module = wat::parse_bytes(text).map_err(|mut e| {
         e.set_path(path);
         let text = e.to_string();
-        let place = text.lines().find_map(|l| l.trim().strip_prefix("--> ")).unwrap_or_default();
+        let place = text
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("--> "))
+            .unwrap_or_default();
         let what = text.lines().next().unwrap_or_default();
-        bad("bad_module", format!("{what} ({})", if place.is_empty() { path.display().to_string() } else { place.to_owned() }))
+        bad(
+            "bad_module",
+            format!(
+                "{what} ({})",
+                if place.is_empty() {
+                    path.display().to_string()
+                } else {
+                    place.to_owned()
+                }
+            ),
+        )
     })?;
     Ok(module.into_owned())
 }
@@ -165,7 +196,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named() {
         let error = folder_with("nam = \"f\"\n[runtime.wasm]\ncode = \"f.wat\"").unwrap_err();
-        assert!(error.starts_with("DIR/timerose.toml: unknown field `nam`"), "{error}");
+        assert!(
+            error.starts_with("DIR/timerose.toml: unknown field `nam`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `timerose storage`.
 
-use super::connect::live;
-use super::context::Context;
-use super::exit::Stop;
-use super::table::{bytes, millis, table};
+use super::{
+    connect::live,
+    context::Context,
+    exit::Stop,
+    table::{bytes, millis, table},
+};
 use crate::api::{Freed, Kept, Storage};
 
 /// Show what TimeRose keeps
@@ -41,6 +43,8 @@ pub(super) fn freed(freed: &Freed) -> String {
 }
 
 fn kept(kept: &[Kept]) -> String {
-    let rows = kept.iter().map(|k| vec![k.kind.clone(), k.count.to_string(), bytes(k.bytes)]);
+    let rows = kept
+        .iter()
+        .map(|k| vec![k.kind.clone(), k.count.to_string(), bytes(k.bytes)]);
     table(&["KIND", "COUNT", "SIZE"], rows)
 }

@@ -1,7 +1,6 @@
 //! Tables and quantities as people read them. Pure: values in, text out.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
 /// A table without lines: a header, then rows.
 pub(crate) fn table<R, C>(header: &[&str], rows: R) -> String
@@ -10,7 +9,9 @@ where
     C: Into<comfy_table::Row>,
 {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.to_vec());
     for row in rows {
         table.add_row(row);
@@ -24,7 +25,9 @@ where
 /// One thing: a name and a value on each line.
 pub(crate) fn record(lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines = lines.iter().map(|(name, value)| format!("{name:width$}  {value}"));
+    let lines = lines
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -62,7 +65,11 @@ pub(crate) fn millis(ms: u64) -> String {
 pub(crate) fn tail(name: &str) -> String {
     const SHOWN: usize = 8;
     let skip = name.chars().count().saturating_sub(SHOWN);
-    if skip == 0 { name.to_owned() } else { format!("…{}", name.chars().skip(skip).collect::<String>()) }
+    if skip == 0 {
+        name.to_owned()
+    } else {
+        format!("…{}", name.chars().skip(skip).collect::<String>())
+    }
 }
 
 /// `a=1 b=2`.

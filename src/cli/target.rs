@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::bad;
-use crate::compute::Failure;
-use crate::model::Cid;
+use crate::{compute::Failure, model::Cid};
 
 /// What FUNCTION means.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +36,9 @@ pub(crate) fn function(text: &str) -> Result<Function, Failure> {
     if path.exists() {
         return Ok(Function::Local(path.to_owned()));
     }
-    let is_name = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let is_name = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     let is_file_name = [".wasm", ".wat"].iter().any(|end| text.ends_with(end));
     if is_name && !is_file_name && !text.is_empty() {
         return Ok(Function::Named(text.to_owned()));
@@ -56,8 +57,13 @@ pub(crate) fn input(text: &str) -> Result<Input, Failure> {
     }
     let path = Path::new(text);
     if path.is_dir() {
-        return Err(bad("bad_input", format!("{text} is a directory of this machine"))
-            .with_hint(format!("Add it first: timerose invoke … $(ipfs add -Qr {text})")));
+        return Err(bad(
+            "bad_input",
+            format!("{text} is a directory of this machine"),
+        )
+        .with_hint(format!(
+            "Add it first: timerose invoke … $(ipfs add -Qr {text})"
+        )));
     }
     if path.exists() {
         return Ok(Input::File(path.to_owned()));
@@ -67,26 +73,38 @@ pub(crate) fn input(text: &str) -> Result<Input, Failure> {
 }
 
 fn neither(text: &str, what: &str) -> Failure {
-    bad("bad_input", format!("{text:?} is neither {what} nor a file here"))
+    bad(
+        "bad_input",
+        format!("{text:?} is neither {what} nor a file here"),
+    )
 }
 
 /// Whether the text names content on IPFS; what only looks like it is refused.
 pub(crate) fn is_content(text: &str) -> Result<bool, Failure> {
-    let explicit = text.strip_prefix("ipfs://").or_else(|| text.strip_prefix("/ipfs/"));
-    let root = explicit.unwrap_or(text).split('/').next().unwrap_or_default();
+    let explicit = text
+        .strip_prefix("ipfs://")
+        .or_else(|| text.strip_prefix("/ipfs/"));
+    let root = explicit
+        .unwrap_or(text)
+        .split('/')
+        .next()
+        .unwrap_or_default();
     match root.parse::<Cid>() {
         Ok(_) => Ok(true),
-        Err(error) if explicit.is_some() || looks_like_cid(root) => {
-            Err(bad("bad_cid", format!("{root:?} is a malformed CID: {error}"))
-                .with_hint("Copy it again: a CID is longer than it looks, and every letter counts."))
-        }
+        Err(error) if explicit.is_some() || looks_like_cid(root) => Err(bad(
+            "bad_cid",
+            format!("{root:?} is a malformed CID: {error}"),
+        )
+        .with_hint("Copy it again: a CID is longer than it looks, and every letter counts.")),
         Err(_) => Ok(false),
     }
 }
 
 /// The beginnings of CIDs that Kubo prints, and their least length.
 fn looks_like_cid(text: &str) -> bool {
-    let begins = ["Qm", "baf", "k51", "zdj"].iter().any(|start| text.starts_with(start));
+    let begins = ["Qm", "baf", "k51", "zdj"]
+        .iter()
+        .any(|start| text.starts_with(start));
     begins && text.len() >= 40 && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
@@ -98,7 +116,11 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_cid_is_read() {
-        for text in [CID.to_owned(), format!("/ipfs/{CID}"), format!("ipfs://{CID}/a/b")] {
+        for text in [
+            CID.to_owned(),
+            format!("/ipfs/{CID}"),
+            format!("ipfs://{CID}/a/b"),
+        ] {
             assert_eq!(input(&text).unwrap(), Input::Named(text.clone()));
             assert_eq!(function(&text).unwrap(), Function::Named(text));
         }
@@ -114,8 +136,14 @@ mod tests {
     #[test]
     fn what_is_neither_is_said_to_be_neither() {
         let failure = input("nowhere.txt").unwrap_err();
-        assert_eq!(failure.message, "\"nowhere.txt\" is neither a CID nor a file here");
+        assert_eq!(
+            failure.message,
+            "\"nowhere.txt\" is neither a CID nor a file here"
+        );
         assert!(function("nowhere.wasm").is_err());
-        assert_eq!(function("wordcount").unwrap(), Function::Named("wordcount".to_owned()));
+        assert_eq!(
+            function("wordcount").unwrap(),
+            Function::Named("wordcount".to_owned())
+        );
     }
 }

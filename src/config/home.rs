@@ -3,10 +3,12 @@
 //! Takes a folder, gives the paths in it and makes it (mode 0700). Never reads
 //! or writes what the files contain, the bearer token excepted.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
 
 /// `$TIMEROSE_PATH`, by default `~/.timerose`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +72,10 @@ impl Home {
         if self.0.is_dir() {
             return Ok(());
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
     }
 
     /// The permission bits of the folder.
@@ -96,8 +101,11 @@ impl Home {
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         let token = multibase::encode(multibase::Base::Base64Url, secret);
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.token())?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.token())?;
         file.write_all(token.as_bytes())?;
         file.sync_all()?;
         Ok(token)
@@ -110,7 +118,8 @@ impl Home {
     pub fn write_whole(&self, path: &Path, contents: &str, mode: u32) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
         file.write_all(contents.as_bytes())?;
-        file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
         file.persist(path)?;
         Ok(())
     }
@@ -133,7 +142,10 @@ mod tests {
         home.create().unwrap();
         let token = home.bearer().unwrap();
         assert_eq!(home.mode().unwrap(), 0o700);
-        assert_eq!(fs::metadata(home.token()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(home.token()).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(home.bearer().unwrap(), token, "the token stays");
         assert!(token.len() > 40);
     }

@@ -4,8 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::section::Field;
-use super::{Api, Config, Executor, Kubo, Log, Mesh, Scheduler, Storage};
+use super::{Api, Config, Executor, Kubo, Log, Mesh, Scheduler, Storage, section::Field};
 
 /// A section as the reference shows it.
 struct Section {
@@ -15,22 +14,54 @@ struct Section {
 }
 
 const SECTIONS: [Section; 7] = [
-    Section { name: "kubo", about: Kubo::ABOUT, fields: Kubo::FIELDS },
-    Section { name: "mesh", about: Mesh::ABOUT, fields: Mesh::FIELDS },
-    Section { name: "executor", about: Executor::ABOUT, fields: Executor::FIELDS },
-    Section { name: "scheduler", about: Scheduler::ABOUT, fields: Scheduler::FIELDS },
-    Section { name: "storage", about: Storage::ABOUT, fields: Storage::FIELDS },
-    Section { name: "api", about: Api::ABOUT, fields: Api::FIELDS },
-    Section { name: "log", about: Log::ABOUT, fields: Log::FIELDS },
+    Section {
+        name: "kubo",
+        about: Kubo::ABOUT,
+        fields: Kubo::FIELDS,
+    },
+    Section {
+        name: "mesh",
+        about: Mesh::ABOUT,
+        fields: Mesh::FIELDS,
+    },
+    Section {
+        name: "executor",
+        about: Executor::ABOUT,
+        fields: Executor::FIELDS,
+    },
+    Section {
+        name: "scheduler",
+        about: Scheduler::ABOUT,
+        fields: Scheduler::FIELDS,
+    },
+    Section {
+        name: "storage",
+        about: Storage::ABOUT,
+        fields: Storage::FIELDS,
+    },
+    Section {
+        name: "api",
+        about: Api::ABOUT,
+        fields: Api::FIELDS,
+    },
+    Section {
+        name: "log",
+        about: Log::ABOUT,
+        fields: Log::FIELDS,
+    },
 ];
 
 /// A configuration file in which every setting is a comment with its default.
 #[must_use]
 pub fn commented_file() -> String {
     let defaults = defaults();
-    let mut text = String::from("# Settings of this TimeRose node; what is commented out is the default.\n");
+    let mut text =
+        String::from("# Settings of this TimeRose node; what is commented out is the default.\n");
     for section in &SECTIONS {
-        write(&mut text, format_args!("\n# {}\n[{}]\n", joined(section.about), section.name));
+        write(
+            &mut text,
+            format_args!("\n# {}\n[{}]\n", joined(section.about), section.name),
+        );
         for field in section.fields {
             for line in field.docs {
                 write(&mut text, format_args!("# {}\n", line.trim()));
@@ -49,13 +80,19 @@ pub fn reference() -> String {
     let defaults = defaults();
     let mut text = String::from(INTRODUCTION);
     for section in &SECTIONS {
-        write(&mut text, format_args!("\n## `[{}]`\n\n{}\n\n", section.name, joined(section.about)));
+        write(
+            &mut text,
+            format_args!("\n## `[{}]`\n\n{}\n\n", section.name, joined(section.about)),
+        );
         text.push_str("| key | default | meaning |\n|---|---|---|\n");
         for field in section.fields {
             let value = default_of(&defaults, section.name, field.name);
             let value = value.map_or_else(|| "unset".to_owned(), |v| format!("`{v}`"));
             let meaning = joined(field.docs);
-            write(&mut text, format_args!("| `{}` | {value} | {meaning} |\n", field.name));
+            write(
+                &mut text,
+                format_args!("| `{}` | {value} | {meaning} |\n", field.name),
+            );
         }
     }
     text
@@ -77,7 +114,11 @@ fn write(text: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 fn joined(lines: &[&str]) -> String {
-    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    lines
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn defaults() -> toml::Table {
@@ -101,8 +142,14 @@ mod tests {
             .filter(|line| !line.starts_with("# ") && !line.ends_with('…'))
             .map(|line| line.trim_start_matches('#').to_owned() + "\n")
             .collect();
-        assert_eq!(toml::from_str::<Config>(&uncommented).unwrap(), Config::default());
-        assert_eq!(toml::from_str::<Config>(&commented_file()).unwrap(), Config::default());
+        assert_eq!(
+            toml::from_str::<Config>(&uncommented).unwrap(),
+            Config::default()
+        );
+        assert_eq!(
+            toml::from_str::<Config>(&commented_file()).unwrap(),
+            Config::default()
+        );
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! Plain values; `config.rs` layers and checks them. Durations are in Go's
 //! form, sizes in bytes or with a suffix.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use super::section::section;
-use super::units::{Size, Span};
+use super::{
+    section::section,
+    units::{Size, Span},
+};
 use crate::telemetry::Format;
 
 section! {

@@ -3,9 +3,7 @@
 //! Takes and gives text; `30` is refused where a unit is due, since Kubo does
 //! the same and silence about it has cost its users an empty answer.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +37,9 @@ impl FromStr for Span {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        parse_go_duration(text).map(Self).map_err(|e| Error::Duration(e.to_string()))
+        parse_go_duration(text)
+            .map(Self)
+            .map_err(|e| Error::Duration(e.to_string()))
     }
 }
 
@@ -101,15 +101,23 @@ impl FromStr for Size {
         let (number, scale) = suffix
             .and_then(|(name, scale)| Some((text.strip_suffix(name)?, *scale)))
             .unwrap_or((text, 1));
-        let number: u64 = number.trim().parse().map_err(|_| Error::Size(text.to_owned()))?;
-        number.checked_mul(scale).map(Self).ok_or_else(|| Error::Size(text.to_owned()))
+        let number: u64 = number
+            .trim()
+            .parse()
+            .map_err(|_| Error::Size(text.to_owned()))?;
+        number
+            .checked_mul(scale)
+            .map(Self)
+            .ok_or_else(|| Error::Size(text.to_owned()))
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = SUFFIXES.iter().take(4);
-        let exact = binary.clone().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0);
+        let exact = binary
+            .clone()
+            .find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale));
         match exact {
             Some((name, scale)) => write!(f, "{}{name}", self.0 / scale),
             None => write!(f, "{}", self.0),
@@ -155,5 +163,4 @@ mod tests {
         assert_eq!("1m30s".parse(), Ok(Span::secs(90)));
         assert_eq!("1GB".parse(), Ok(Size(1_000_000_000)));
     }
-
 }

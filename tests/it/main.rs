@@ -5,6 +5,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+<<<<<<< HEAD
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -14,6 +15,15 @@ mod kubo_directory;
 mod kubo_pubsub;
 mod kubo_routing;
 mod kubo_watch;
+=======
+mod api_fake;
+mod api_paths;
+mod cli_commands;
+mod cli_errors;
+mod cli_help;
+mod cli_machine;
+mod cli_run;
+>>>>>>> cli
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;

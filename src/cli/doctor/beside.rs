@@ -6,8 +6,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::check::Check;
-use crate::cli::context::Context;
-use crate::kubo::{Address, Client, Error, Version};
+use crate::{
+    cli::context::Context,
+    kubo::{Address, Client, Error, Version},
+};
 
 /// How long our own message may take to come back to us.
 const ECHO: Duration = Duration::from_secs(3);
@@ -16,7 +18,9 @@ const ECHO: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(300);
 
 pub(super) async fn checks(cx: &Context) -> Vec<Check> {
-    let Ok(config) = cx.config(toml::Table::new()) else { return Vec::new() };
+    let Ok(config) = cx.config(toml::Table::new()) else {
+        return Vec::new();
+    };
     let client = match config.kubo.client() {
         Ok(client) => client,
         Err(error) => return vec![bad("kubo", &error)],
@@ -28,7 +32,11 @@ pub(super) async fn checks(cx: &Context) -> Vec<Check> {
     let mut checks = vec![floor(&version), pubsub(&client).await];
     match client.config_show().await {
         Ok(shown) => checks.extend([exposure(&client, &shown), secrets(&shown), streams(&shown)]),
-        Err(error) => checks.push(Check::warn("kubo settings", error.to_string(), help(&error))),
+        Err(error) => checks.push(Check::warn(
+            "kubo settings",
+            error.to_string(),
+            help(&error),
+        )),
     }
     checks
 }
@@ -44,7 +52,11 @@ fn help(error: &Error) -> String {
 fn floor(version: &Version) -> Check {
     let finding = format!("{version} answers");
     if *version < Version::FLOOR {
-        return Check::fail("kubo", format!("{finding}, but {} is the oldest safe one", Version::FLOOR), "scripts/install-kubo");
+        return Check::fail(
+            "kubo",
+            format!("{finding}, but {} is the oldest safe one", Version::FLOOR),
+            "scripts/install-kubo",
+        );
     }
     Check::ok("kubo", finding)
 }
@@ -81,7 +93,9 @@ fn exposure(client: &Client, shown: &Value) -> Check {
     if matches!(client.endpoint().address(), Some(Address::Unix(_))) {
         return Check::ok(NAME, "on a unix socket");
     }
-    let open: Vec<&str> = strings(&shown["Addresses"]["API"]).filter(|a| !is_local(a)).collect();
+    let open: Vec<&str> = strings(shown.pointer("/Addresses/API"))
+        .filter(|a| !is_local(a))
+        .collect();
     if open.is_empty() {
         return Check::ok(NAME, "on loopback");
     }
@@ -94,8 +108,10 @@ fn exposure(client: &Client, shown: &Value) -> Check {
 
 fn secrets(shown: &Value) -> Check {
     const NAME: &str = "kubo secrets";
-    match &shown["API"]["Authorizations"] {
-        Value::Object(entries) if !entries.is_empty() => Check::ok(NAME, "API.Authorizations is set"),
+    match shown.pointer("/API/Authorizations") {
+        Some(Value::Object(entries)) if !entries.is_empty() => {
+            Check::ok(NAME, "API.Authorizations is set")
+        }
         _ => Check::warn(
             NAME,
             "every process of this machine can use the RPC",
@@ -106,20 +122,27 @@ fn secrets(shown: &Value) -> Check {
 
 fn streams(shown: &Value) -> Check {
     const NAME: &str = "p2p streams";
-    if shown["Experimental"]["Libp2pStreamMounting"] == Value::Bool(true) {
+    if shown.pointer("/Experimental/Libp2pStreamMounting") == Some(&Value::Bool(true)) {
         return Check::ok(NAME, "on");
     }
     Check::ok(NAME, "off: links go over pubsub")
 }
 
 /// A string, or a list of them, as Kubo writes addresses.
-fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    let one = value.as_str().into_iter();
-    one.chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
+fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let one = value.and_then(Value::as_str).into_iter();
+    let many = value.and_then(Value::as_array).into_iter().flatten();
+    one.chain(many.filter_map(Value::as_str))
 }
 
 fn is_local(address: &str) -> bool {
-    let local = ["/ip4/127.", "/ip6/::1/", "/unix/", "/dns/localhost/", "/dns4/localhost/"];
+    let local = [
+        "/ip4/127.",
+        "/ip6/::1/",
+        "/unix/",
+        "/dns/localhost/",
+        "/dns4/localhost/",
+    ];
     local.iter().any(|start| address.starts_with(start))
 }
 
@@ -131,7 +154,8 @@ mod tests {
 
     #[test]
     fn one_address_and_many_are_read() {
-        assert_eq!(strings(&json!("/ip4/127.0.0.1/tcp/5001")).count(), 1);
-        assert_eq!(strings(&json!(["/unix/a", "/ip4/0.0.0.0/tcp/5001"])).filter(|a| !is_local(a)).count(), 1);
+        assert_eq!(strings(Some(&json!("/ip4/127.0.0.1/tcp/5001"))).count(), 1);
+        let many = json!(["/unix/a", "/ip4/0.0.0.0/tcp/5001"]);
+        assert_eq!(strings(Some(&many)).filter(|a| !is_local(a)).count(), 1);
     }
 }

@@ -33,7 +33,12 @@ pub(super) struct Check {
 impl Check {
     /// All is well.
     pub(super) fn ok(check: &'static str, finding: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, finding: finding.into(), fix: None }
+        Self {
+            check,
+            state: State::Ok,
+            finding: finding.into(),
+            fix: None,
+        }
     }
 
     /// It could be better.
@@ -42,7 +47,12 @@ impl Check {
         finding: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { check, state: State::Warn, finding: finding.into(), fix: Some(fix.into()) }
+        Self {
+            check,
+            state: State::Warn,
+            finding: finding.into(),
+            fix: Some(fix.into()),
+        }
     }
 
     /// It must be repaired.
@@ -51,7 +61,12 @@ impl Check {
         finding: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { check, state: State::Fail, finding: finding.into(), fix: Some(fix.into()) }
+        Self {
+            check,
+            state: State::Fail,
+            finding: finding.into(),
+            fix: Some(fix.into()),
+        }
     }
 }
 
@@ -63,7 +78,12 @@ pub(super) fn show(checks: &[Check]) -> String {
             State::Warn => "warn",
             State::Fail => "FAIL",
         };
-        vec![state.to_owned(), c.check.to_owned(), c.finding.clone(), c.fix.clone().unwrap_or_default()]
+        vec![
+            state.to_owned(),
+            c.check.to_owned(),
+            c.finding.clone(),
+            c.fix.clone().unwrap_or_default(),
+        ]
     });
     table(&["", "CHECK", "FINDING", "FIX"], rows)
 }

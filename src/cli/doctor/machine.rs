@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::check::Check;
-use crate::cli::context::Context;
-use crate::cli::table::bytes;
-use crate::config::Home;
+use crate::{
+    cli::{context::Context, table::bytes},
+    config::Home,
+};
 
 /// Room below which results soon have no place, bytes.
 const ROOM: u64 = 1 << 30;
@@ -18,16 +19,23 @@ pub(super) fn checks(cx: &Context) -> Vec<Check> {
         Ok(home) => home,
         Err(failure) => return vec![Check::fail("home", failure.message, "Set $TIMEROSE_PATH.")],
     };
-    vec![folder(&home), settings(cx), room(&home), clock(SystemTime::now())]
+    vec![
+        folder(&home),
+        settings(cx),
+        room(&home),
+        clock(SystemTime::now()),
+    ]
 }
 
 fn folder(home: &Home) -> Check {
     let path = home.path().display();
     match home.mode() {
         Err(_) => Check::warn("home", format!("{path} is not there yet"), "timerose init"),
-        Ok(mode) if mode & 0o077 != 0 => {
-            Check::fail("home", format!("{path} is open to others ({mode:o})"), format!("chmod 700 {path}"))
-        }
+        Ok(mode) if mode & 0o077 != 0 => Check::fail(
+            "home",
+            format!("{path} is open to others ({mode:o})"),
+            format!("chmod 700 {path}"),
+        ),
         Ok(_) => Check::ok("home", path.to_string()),
     }
 }
@@ -40,9 +48,17 @@ fn settings(cx: &Context) -> Check {
 }
 
 fn room(home: &Home) -> Check {
-    let place = home.path().ancestors().find(|p| p.exists()).unwrap_or(home.path());
+    let place = home
+        .path()
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(home.path());
     match rustix::fs::statvfs(place) {
-        Err(error) => Check::warn("disk", format!("cannot be asked: {error}"), "Look at it with df."),
+        Err(error) => Check::warn(
+            "disk",
+            format!("cannot be asked: {error}"),
+            "Look at it with df.",
+        ),
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let finding = format!("{} free", bytes(free));
@@ -55,17 +71,22 @@ fn room(home: &Home) -> Check {
 }
 
 fn clock(now: SystemTime) -> Check {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     if since < EPOCH {
-        return Check::fail("clock", "it is in the past", "Set it, or start a time service.");
+        return Check::fail(
+            "clock",
+            "it is in the past",
+            "Set it, or start a time service.",
+        );
     }
     Check::ok("clock", "plausible")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::State;
-    use super::*;
+    use super::{super::check::State, *};
 
     #[test]
     fn a_clock_that_was_never_set_is_found() {

@@ -1,9 +1,10 @@
 //! The daemon and the mesh behind it.
 
 use super::check::Check;
-use crate::api::{Client, NodeInfo, NodeView, Reach};
-use crate::cli::connect::live;
-use crate::cli::context::Context;
+use crate::{
+    api::{Client, NodeInfo, NodeView, Reach},
+    cli::{connect::live, context::Context},
+};
 
 pub(super) async fn checks(cx: &Context) -> Vec<Check> {
     let client = match live(cx).await {
@@ -12,7 +13,11 @@ pub(super) async fn checks(cx: &Context) -> Vec<Check> {
     };
     let mut checks = vec![match client.node().await {
         Ok(node) => daemon(&node),
-        Err(failure) => Check::fail("daemon", failure.message, "timerose shutdown, then timerose daemon"),
+        Err(failure) => Check::fail(
+            "daemon",
+            failure.message,
+            "timerose shutdown, then timerose daemon",
+        ),
     }];
     if let Ok(nodes) = client.nodes().await {
         checks.extend([members(&nodes), runtimes(&nodes)]);
@@ -35,7 +40,10 @@ fn daemon(node: &NodeInfo) -> Check {
 
 fn members(nodes: &[NodeView]) -> Check {
     let direct = nodes.iter().filter(|n| n.reach == Reach::Direct).count();
-    let deaf = nodes.iter().filter(|n| n.reach == Reach::Unreachable).count();
+    let deaf = nodes
+        .iter()
+        .filter(|n| n.reach == Reach::Unreachable)
+        .count();
     let finding = format!("{direct} other nodes reachable, {deaf} not");
     if direct == 0 {
         let fix = "Name one: timerose daemon --peer ADDR, of its `ipfs id`.";
@@ -46,7 +54,10 @@ fn members(nodes: &[NodeView]) -> Check {
 
 fn runtimes(nodes: &[NodeView]) -> Check {
     let this = nodes.iter().find(|n| n.reach == Reach::This);
-    let names: Vec<_> = this.iter().flat_map(|n| n.runtimes.keys().cloned()).collect();
+    let names: Vec<_> = this
+        .iter()
+        .flat_map(|n| n.runtimes.keys().cloned())
+        .collect();
     if names.is_empty() {
         return Check::warn("runtimes", "none here", "Its log says why.");
     }
@@ -54,7 +65,13 @@ fn runtimes(nodes: &[NodeView]) -> Check {
 }
 
 async fn allowed(client: &Client) -> Option<Check> {
-    let others = client.allow_list().await.ok()?.iter().filter(|a| a.source != "self").count();
+    let others = client
+        .allow_list()
+        .await
+        .ok()?
+        .iter()
+        .filter(|a| a.source != "self")
+        .count();
     Some(match others {
         0 => Check::ok("allow", "this node alone; nothing is advertised"),
         n => Check::ok("allow", format!("this node and {n} entries")),
