@@ -5,17 +5,9 @@
     reason = "a test says what is wrong by failing"
 )]
 
-<<<<<<< HEAD
 #[path = "../support/mod.rs"]
 mod support;
 
-mod kubo_client;
-mod kubo_content;
-mod kubo_directory;
-mod kubo_pubsub;
-mod kubo_routing;
-mod kubo_watch;
-=======
 mod api_fake;
 mod api_paths;
 mod cli_commands;
@@ -23,7 +15,12 @@ mod cli_errors;
 mod cli_help;
 mod cli_machine;
 mod cli_run;
->>>>>>> cli
+mod kubo_client;
+mod kubo_content;
+mod kubo_directory;
+mod kubo_pubsub;
+mod kubo_routing;
+mod kubo_watch;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;
