@@ -13,6 +13,7 @@ mod connect;
 mod context;
 mod daemon;
 mod deploy;
+pub mod dev;
 mod doctor;
 mod exit;
 mod explain;
@@ -83,6 +84,7 @@ enum Command {
     Rm(rm::Args),
     Allow(allow::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Gc(gc::Args),
     Storage(storage::Args),
     Purge(purge::Args),
@@ -129,6 +131,10 @@ impl Command {
         match self {
             Self::Daemon(args) => args.run(cx).await,
             Self::Invoke(args) => args.run(cx).await,
+            Self::Dev(args) => match dev::run(args).await? {
+                0 => Ok(()),
+                code => Err(Stop::Code(code)),
+            },
             other => {
                 cx.start_logs("warn", crate::telemetry::Format::Text)?;
                 cx.bounded(other.run_short(cx)).await
@@ -139,7 +145,7 @@ impl Command {
     /// Commands that a signal or `--timeout` may simply end.
     async fn run_short(self, cx: &Context) -> Result<(), Stop> {
         match self {
-            Self::Daemon(_) | Self::Invoke(_) | Self::Guest(_) => Ok(()),
+            Self::Daemon(_) | Self::Invoke(_) | Self::Dev(_) | Self::Guest(_) => Ok(()),
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,

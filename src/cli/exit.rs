@@ -33,6 +33,16 @@ impl From<Failure> for Stop {
     }
 }
 
+impl From<super::dev::Error> for Stop {
+    fn from(error: super::dev::Error) -> Self {
+        let failure = Failure::new(Class::Node, "dev", error.to_string());
+        Self::Failure(match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        })
+    }
+}
+
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

@@ -1,0 +1,283 @@
+//! A temporary Kubo daemon on loopback.
+//!
+//! Takes a folder and Kubo's program; gives a daemon that answers, with its
+//! own repository, on ports that stay the same over a restart. Never touches a
+//! repository it did not make.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::process::Stopped;
+use super::{Error, Process, environment};
+use crate::kubo::{Client, Config, Endpoint, NodeId};
+
+/// How long a daemon may take until it answers; a loaded machine is slow.
+const START: Duration = Duration::from_secs(60);
+
+/// How long a command that needs no daemon may take.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// What a mesh on loopback needs beside `ipfs init --profile=test`, which
+/// leaves out bootstrap peers, mDNS and everything that asks the internet.
+/// The last one is what lets loopback peers into the routing table.
+fn mesh_settings() -> Vec<(String, Value)> {
+    [
+        ("Pubsub.Enabled", json!(true)),
+        ("Experimental.Libp2pStreamMounting", json!(true)),
+        ("Routing.Type", json!("dht")),
+        ("Routing.LoopbackAddressesOnLanDHT", json!(true)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .to_vec()
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct KuboOptions {
+    /// Kubo's program.
+    pub program: PathBuf,
+    /// A folder for the repository and the log; made if it is missing.
+    pub dir: PathBuf,
+    /// Further settings, keys with dots: `("Routing.Type", json!("none"))`.
+    pub settings: Vec<(String, Value)>,
+}
+
+/// A Kubo daemon that answers.
+#[derive(Debug)]
+pub struct KuboDaemon {
+    program: PathBuf,
+    repo: PathBuf,
+    log: PathBuf,
+    process: Process,
+    client: Client,
+    id: NodeId,
+    api: String,
+}
+
+impl KuboDaemon {
+    /// Makes a repository and starts its daemon.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; nothing is left running then.
+    pub async fn start(options: KuboOptions) -> Result<Self, Error> {
+        let KuboOptions { program, dir, settings } = options;
+        let (repo, log) = (dir.join("repo"), dir.join("kubo.log"));
+        std::fs::create_dir_all(&repo).map_err(Error::file(&repo))?;
+        run(&program, &repo, &["init", "--profile=test"]).await?;
+        configure(&repo, mesh_settings().into_iter().chain(settings))?;
+        let started = launch(&program, &repo, &log).await?;
+        configure(&repo, addresses_to_keep(&started))?;
+        let Started { process, client, id, api } = started;
+        Ok(Self { program, repo, log, process, client, id, api })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Its peer ID.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        self.id.peer.to_string()
+    }
+
+    /// Its swarm multiaddrs, each ending in `/p2p/<peer>`.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.id.addresses
+    }
+
+    /// The multiaddr of its RPC.
+    #[must_use]
+    pub fn api(&self) -> &str {
+        &self.api
+    }
+
+    /// Its repository, the value of `IPFS_PATH`.
+    #[must_use]
+    pub fn repo(&self) -> &Path {
+        &self.repo
+    }
+
+    /// A client of its RPC; follows it over restarts.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its process, to look at.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Runs `ipfs` on its repository and gives what that wrote to stdout.
+    ///
+    /// # Errors
+    /// [`Error::Start`], [`Error::Command`].
+    pub async fn ipfs(&self, arguments: &[&str]) -> Result<String, Error> {
+        run(&self.program, &self.repo, arguments).await
+    }
+
+    /// Connects to `other`. Connect many nodes one pair after the other: two
+    /// that dial each other at once may both give up.
+    ///
+    /// # Errors
+    /// [`Error::Kubo`].
+    pub async fn connect(&self, other: &Self) -> Result<(), Error> {
+        let Some(address) = other.addresses().first() else { return Ok(()) };
+        Ok(self.client.swarm_connect(address).await?)
+    }
+
+    /// Ends it the polite way first.
+    ///
+    /// # Errors
+    /// [`Error::Unstoppable`].
+    pub async fn stop(&mut self) -> Result<Stopped, Error> {
+        self.process.stop().await
+    }
+
+    /// Ends it as a crash would.
+    ///
+    /// # Errors
+    /// [`Error::Unstoppable`].
+    pub async fn kill9(&mut self) -> Result<(), Error> {
+        self.process.kill9().await
+    }
+
+    /// Starts it again with the same identity, content and addresses, after
+    /// stopping it if it runs. Connections to other nodes are not restored.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.process.stop().await?;
+        let started = launch(&self.program, &self.repo, &self.log).await?;
+        self.process = started.process;
+        self.id = started.id;
+        self.api = started.api;
+        Ok(())
+    }
+}
+
+/// A daemon that has just begun to answer.
+struct Started {
+    process: Process,
+    client: Client,
+    id: NodeId,
+    api: String,
+}
+
+fn ipfs(program: &Path, repo: &Path) -> Command {
+    let mut command = environment::command(program);
+    command.env("IPFS_PATH", repo).env("IPFS_TELEMETRY", "off");
+    command
+}
+
+/// Runs a command of `ipfs` to its end.
+async fn run(program: &Path, repo: &Path, arguments: &[&str]) -> Result<String, Error> {
+    let mut command = ipfs(program, repo);
+    command.args(arguments).kill_on_drop(true);
+    let failed = |said: &str| Error::Command {
+        command: format!("ipfs {}", arguments.join(" ")),
+        said: said.trim().lines().last().unwrap_or("no word").to_owned(),
+    };
+    let output = tokio::time::timeout(COMMAND, command.output())
+        .await
+        .map_err(|_| failed("no end in sight"))?
+        .map_err(|source| Error::Start { program: program.to_owned(), source })?;
+    if !output.status.success() {
+        return Err(failed(&String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Starts the daemon and waits until it answers. The api file of a daemon that
+/// was killed would name an address at which nobody, or somebody else, listens.
+async fn launch(program: &Path, repo: &Path, log: &Path) -> Result<Started, Error> {
+    let file = repo.join("api");
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::file(&file)(error));
+        }
+        _ => {}
+    }
+    let mut command = ipfs(program, repo);
+    command.arg("daemon");
+    let mut process = Process::start("kubo", command, log)?;
+    let (client, id, api) = process.until(START, async |_| answering(repo, &file).await).await?;
+    client.require_floor(false).await?;
+    Ok(Started { process, client, id, api })
+}
+
+async fn answering(repo: &Path, file: &Path) -> Option<(Client, NodeId, String)> {
+    let api = std::fs::read_to_string(file).ok()?;
+    let endpoint = Endpoint::discover(None, Some(repo), None).ok()?;
+    let client = Client::new(Config::new(endpoint)).ok()?;
+    let id = client.id().await.ok()?;
+    (!id.addresses.is_empty()).then(|| (client, id, api.trim().to_owned()))
+}
+
+/// The ports that the system chose for the first start.
+fn addresses_to_keep(started: &Started) -> Vec<(String, Value)> {
+    let swarm: Vec<&str> = started
+        .id
+        .addresses
+        .iter()
+        .filter_map(|address| address.split("/p2p/").next())
+        .collect();
+    vec![
+        ("Addresses.API".to_owned(), json!(started.api)),
+        ("Addresses.Swarm".to_owned(), json!(swarm)),
+    ]
+}
+
+/// Sets keys with dots in the configuration of a repository of ours.
+fn configure(
+    repo: &Path,
+    settings: impl IntoIterator<Item = (String, Value)>,
+) -> Result<(), Error> {
+    let path = repo.join("config");
+    let text = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
+    let refused = |reason: String| Error::Configuration { path: path.clone(), reason };
+    let mut config: Value = serde_json::from_str(&text).map_err(|e| refused(e.to_string()))?;
+    for (key, value) in settings {
+        set(&mut config, &key, value).map_err(|()| refused(format!("no place for {key}")))?;
+    }
+    let text = serde_json::to_string_pretty(&config).map_err(|e| refused(e.to_string()))?;
+    std::fs::write(&path, text).map_err(Error::file(&path))
+}
+
+fn set(config: &mut Value, key: &str, value: Value) -> Result<(), ()> {
+    let mut place = config;
+    for step in key.split('.') {
+        if place.is_null() {
+            *place = json!({});
+        }
+        place = place.as_object_mut().ok_or(())?.entry(step).or_insert(Value::Null);
+    }
+    *place = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_put_where_its_dots_say_and_nothing_else_changes() {
+        let mut config = json!({"Routing": {"Type": "auto", "X": 1}, "Swarm": null});
+        set(&mut config, "Routing.Type", json!("dht")).unwrap();
+        set(&mut config, "Swarm.ConnMgr.Type", json!("none")).unwrap();
+        assert_eq!(
+            config,
+            json!({"Routing": {"Type": "dht", "X": 1}, "Swarm": {"ConnMgr": {"Type": "none"}}})
+        );
+        assert!(set(&mut config, "Routing.Type.Deeper", json!(1)).is_err());
+    }
+}
