@@ -21,7 +21,11 @@ use super::upload::Meter;
 /// Kubo's trailer for what went wrong after the first byte.
 const STREAM_ERROR: &str = "x-stream-error";
 const CONTENT_LENGTH: &str = "x-content-length";
-const CHUNKED_OUTPUT: &str = "x-chunked-output";
+
+/// Kubo's headers for what kind of stream follows. They also tell an answer
+/// from the empty 200 that a malformed `timeout=` gets.
+const LINES: &str = "x-chunked-output";
+const BYTES: &str = "x-stream-output";
 
 /// How long one exchange may take and may stand still.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ pub(super) struct Frames {
     patience: Patience,
     got: u64,
     expected: Option<u64>,
-    chunked_output: bool,
+    is_stream: bool,
     ended: bool,
 }
 
@@ -114,9 +118,9 @@ impl Frames {
     pub(super) fn new(response: reqwest::Response, patience: Patience) -> Self {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let expected = header(CONTENT_LENGTH).and_then(|value| value.parse().ok());
-        let chunked_output = header(CHUNKED_OUTPUT).is_some();
+        let is_stream = header(LINES).or(header(BYTES)).is_some();
         let body = http::Response::<reqwest::Body>::from(response).into_body();
-        Self { body, patience, got: 0, expected, chunked_output, ended: false }
+        Self { body, patience, got: 0, expected, is_stream, ended: false }
     }
 
     pub(super) fn command(&self) -> &'static str {
@@ -127,14 +131,10 @@ impl Frames {
         self.got
     }
 
-    /// Whether Kubo answers in lines.
-    pub(super) fn is_chunked_output(&self) -> bool {
-        self.chunked_output
-    }
-
-    /// Takes the announced length, which is then no longer checked here.
-    fn take_expected(&mut self) -> Option<u64> {
-        self.expected.take()
+    /// Refuses an answer that is no stream where one is due.
+    pub(super) fn streamed(self) -> Result<Self, Error> {
+        let command = self.command();
+        if self.is_stream { Ok(self) } else { Err(Error::EmptyAnswer { command }) }
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
@@ -226,6 +226,7 @@ pub struct Content {
 impl Content {
     /// A file's bytes: needs the announced length.
     pub(super) fn file(frames: Frames) -> Result<Self, Error> {
+        let frames = frames.streamed()?;
         let length = frames.expected.ok_or_else(|| Error::BadAnswer {
             command: frames.command(),
             reason: "the length is not announced".to_owned(),
@@ -234,14 +235,13 @@ impl Content {
     }
 
     /// A tar. What Kubo announces there is the length of the files in it.
-    pub(super) fn tar(mut frames: Frames) -> Self {
-        frames.take_expected();
-        Self { frames, end: End::Tar(0) }
+    pub(super) fn tar(frames: Frames) -> Result<Self, Error> {
+        let frames = Frames { expected: None, ..frames.streamed()? };
+        Ok(Self { frames, end: End::Tar(0) })
     }
 
-    pub(super) fn car(mut frames: Frames) -> Self {
-        frames.take_expected();
-        Self { frames, end: End::Car }
+    pub(super) fn car(frames: Frames) -> Result<Self, Error> {
+        Ok(Self { frames: frames.streamed()?, end: End::Car })
     }
 
     /// How many bytes will come, where it is known beforehand.

@@ -80,7 +80,7 @@ impl Client {
     /// # Errors
     /// As for [`Client::cat`].
     pub async fn archive(&self, cid: &Cid, options: &Cat) -> Result<Content, Error> {
-        Ok(Content::tar(self.open(options.archive(&cid.to_string())).await?))
+        Content::tar(self.open(options.archive(&cid.to_string())).await?)
     }
 
     /// The entries of a directory. A file has none with a name: its chunks are

@@ -100,6 +100,6 @@ impl Client {
     /// # Errors
     /// Any of [`Error`], at the beginning or in the stream.
     pub async fn dag_export(&self, cid: &Cid, options: &Cat) -> Result<Content, Error> {
-        Ok(Content::car(self.open(options.export(cid)).await?))
+        Content::car(self.open(options.export(cid)).await?)
     }
 }

@@ -62,7 +62,8 @@ pub(super) async fn walk(root: &Path, tree: &Tree) -> Result<Vec<Found>, Error> 
     let (mut found, mut stack, mut bytes) = (Vec::new(), vec![start], 0);
     while let Some(next) = stack.pop() {
         if next.kind == PartKind::Directory {
-            let room = tree.max_entries.saturating_sub(found.len() as u64 + stack.len() as u64);
+            let known = 1 + found.len() + stack.len();
+            let room = tree.max_entries.saturating_sub(known as u64);
             stack.extend(read_directory(&next, tree, room).await?);
         }
         bytes += next.size;
@@ -150,7 +151,7 @@ where
 {
     let changed = || io::Error::other("the file changed while it was read");
     let checked = bytes.map(Some).chain(stream::once(std::future::ready(None)));
-    let states = checked.scan(size, move |left, item| {
+    checked.scan(size, move |left, item| {
         let next = match item {
             Some(Ok(bytes)) => match left.checked_sub(bytes.len() as u64) {
                 Some(rest) => {
@@ -163,6 +164,5 @@ where
             None => (*left > 0).then(|| Err(changed())),
         };
         std::future::ready(next)
-    });
-    states
+    })
 }

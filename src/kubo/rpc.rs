@@ -180,13 +180,7 @@ impl Client {
     /// Calls a command whose answer says nothing but that it ended well.
     pub(super) async fn finish(&self, request: Request) -> Result<(), Error> {
         let command = request.command.path;
-        let frames = self.open(request).await?;
-        // What Kubo answers to a malformed timeout is an empty 200 as well, but
-        // without this header.
-        if !frames.is_chunked_output() {
-            return Err(Error::EmptyAnswer { command });
-        }
-        let body = frames.collect(ANSWER_LIMIT).await?;
+        let body = self.open(request).await?.streamed()?.collect(ANSWER_LIMIT).await?;
         let mut lines = body.split(|byte| *byte == b'\n');
         let failure = lines.find_map(Failure::parse);
         failure.map_or(Ok(()), |failure| Err(failure.into_error(command)))
@@ -194,12 +188,12 @@ impl Client {
 
     /// Calls and reads the answer line by line.
     pub(super) async fn lines<T>(&self, request: Request, limit: usize) -> Result<Lines<T>, Error> {
-        Ok(Lines::new(self.open(request).await?, limit))
+        Ok(Lines::new(self.open(request).await?.streamed()?, limit))
     }
 
     /// Calls and reads a body of bytes of at most `limit`.
     pub(super) async fn bytes(&self, request: Request, limit: usize) -> Result<Bytes, Error> {
-        self.open(request).await?.collect(limit).await
+        self.open(request).await?.streamed()?.collect(limit).await
     }
 }
 

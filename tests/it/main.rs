@@ -5,6 +5,9 @@
     reason = "a test says what is wrong by failing"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod api_fake;
 mod api_paths;
 mod cli_commands;
@@ -12,6 +15,12 @@ mod cli_errors;
 mod cli_help;
 mod cli_machine;
 mod cli_run;
+mod kubo_client;
+mod kubo_content;
+mod kubo_directory;
+mod kubo_pubsub;
+mod kubo_routing;
+mod kubo_watch;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;

@@ -150,6 +150,7 @@ struct Search {
     until: Instant,
     settled: Option<Instant>,
     seeks_input: bool,
+    only: Option<PeerId>,
     considered: HashMap<PeerId, Considered>,
     addresses: HashMap<String, Vec<String>>,
     sources: Vec<String>,
@@ -161,6 +162,7 @@ impl Search {
             until: Instant::now() + prepared.request.find_timeout,
             settled: None,
             seeks_input: prepared.sought_input().is_some(),
+            only: prepared.only,
             considered: HashMap::new(),
             addresses: HashMap::new(),
             sources: Vec::new(),
@@ -184,14 +186,16 @@ impl Search {
         if self.considered.len() >= MAX_CANDIDATES {
             return None;
         }
+        let is_wanted = self.only.is_none_or(|only| only == hint.peer);
+        let silent = if is_wanted { "did not answer in time" } else { "not the peer that was asked for" };
         let considered = Considered {
             peer: hint.peer.to_string(),
             sources: vec![hint.source.as_str()],
             rtt: Duration::ZERO,
-            answer: Err("did not answer in time".to_owned()),
+            answer: Err(silent.to_owned()),
         };
         self.considered.insert(hint.peer, considered);
-        Some((hint.peer, hint.addresses))
+        is_wanted.then_some((hint.peer, hint.addresses))
     }
 
     fn answered(&mut self, peer: PeerId, rtt: Duration, answer: Result<CandidateReport, String>) {
@@ -209,7 +213,6 @@ impl Search {
     fn finish(mut self, prepared: &Prepared) -> Found {
         let rules = Rules {
             local_only: prepared.request.local_only && self.seeks_input,
-            only: prepared.request.executor.as_deref(),
             code_bytes: 0,
             input_bytes: None,
         };

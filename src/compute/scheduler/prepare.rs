@@ -16,7 +16,7 @@ use crate::compute::content::{RIDE_ALONG_BYTES, unreachable_kubo};
 use crate::compute::function::arguments;
 use crate::compute::{ByteStream, Failure, InvokeRequest, clock};
 use crate::kubo;
-use crate::model::{Block, Call, Class, InvocationId, Limits, Manifest};
+use crate::model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId};
 use crate::wire::block::{DAG_CBOR, RAW};
 use crate::wire::{cid_of, dagcbor};
 
@@ -37,6 +37,8 @@ pub(crate) struct Prepared {
     pub(crate) blocks: Vec<Block>,
     /// The input rides along, so nobody need hold it.
     pub(crate) input_rides: bool,
+    /// The one peer that may run it, where one was named.
+    pub(crate) only: Option<PeerId>,
     /// How it was asked for.
     pub(crate) request: InvokeRequest,
     /// When it came.
@@ -55,6 +57,7 @@ impl Prepared {
         let (submitted, submitted_ms) = (Instant::now(), clock::unix_ms());
         let invocation = fresh_invocation();
         let (function, manifest) = parts.functions.resolve(&request.function, request.fetch_timeout).await?;
+        let only = request.executor.as_deref().map(peer).transpose()?;
         let args = arguments(&manifest, &request.args)?;
         let (input, input_block) = match input {
             Some(bytes) => taken(parts, bytes, invocation).await?,
@@ -68,7 +71,7 @@ impl Prepared {
         let blocks: Vec<Block> = [call_block, block(&manifest)?].into_iter().chain(input_block).collect();
         parts.content.remember(blocks.iter().cloned())?;
         let limits = request.limits.map_or(manifest.limits, |limits| manifest.limits.tightened_by(limits));
-        Ok(Self { invocation, call, call_cid, manifest, limits, blocks, input_rides, request, submitted, submitted_ms })
+        Ok(Self { invocation, call, call_cid, manifest, limits, blocks, input_rides, only, request, submitted, submitted_ms })
     }
 
     /// When the invocation ends, whatever happens.
@@ -117,6 +120,13 @@ async fn taken(
     let options = kubo::Add { pin: true, pin_name, ..kubo::Add::default() };
     let added = parts.kubo.add(kubo::AddBody::stream("input", whole), &options).await.map_err(|e| unreachable_kubo(&e, "adding the input"))?;
     Ok((Some(added.cid), None))
+}
+
+fn peer(text: &str) -> Result<PeerId, Failure> {
+    text.parse().map_err(|_| {
+        Failure::new(Class::User, "bad_peer", format!("{text:?} is no peer ID"))
+            .with_hint("list the nodes of the mesh with: timerose node ls")
+    })
 }
 
 fn broken(error: &std::io::Error) -> Failure {

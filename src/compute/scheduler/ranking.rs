@@ -35,11 +35,9 @@ pub(crate) struct Considered {
 
 /// What the ranking must respect.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rules<'a> {
+pub(crate) struct Rules {
     /// Only where the whole input is proved to lie.
     pub(crate) local_only: bool,
-    /// Only this peer.
-    pub(crate) only: Option<&'a str>,
     /// Bytes of code that a node without it must fetch.
     pub(crate) code_bytes: u64,
     /// The input's size, where the caller knows it.
@@ -48,7 +46,7 @@ pub(crate) struct Rules<'a> {
 
 /// Ranks `considered`; ties are broken by `tie`, so that equal candidates
 /// share the load.
-pub(crate) fn rank(considered: Vec<Considered>, rules: Rules<'_>, tie: impl Fn(&str) -> u64) -> Explanation {
+pub(crate) fn rank(considered: Vec<Considered>, rules: Rules, tie: impl Fn(&str) -> u64) -> Explanation {
     let total = input_total(&considered, rules.input_bytes);
     let mut candidates: Vec<Candidate> =
         considered.into_iter().map(|c| weigh(c, rules, total)).collect();
@@ -68,7 +66,7 @@ fn input_total(considered: &[Considered], known: Option<u64>) -> u64 {
     known.or(accounted).unwrap_or(0)
 }
 
-fn weigh(considered: Considered, rules: Rules<'_>, total: u64) -> Candidate {
+fn weigh(considered: Considered, rules: Rules, total: u64) -> Candidate {
     let presence = considered.answer.as_ref().ok().and_then(|r| r.input);
     let (bytes_local, bytes_missing) = account(presence, total);
     let terms = considered.answer.as_ref().map_or_else(|_| Terms::default(), |report| {
@@ -118,16 +116,13 @@ fn queue_ms(report: &CandidateReport, run: u64) -> u64 {
     (u64::from(report.queued) + 1).div_ceil(slots).saturating_mul(run)
 }
 
-fn veto(considered: &Considered, rules: Rules<'_>, presence: Option<Presence>) -> Option<String> {
+fn veto(considered: &Considered, rules: Rules, presence: Option<Presence>) -> Option<String> {
     let report = match &considered.answer {
         Err(why) => return Some(why.clone()),
         Ok(report) => report,
     };
     if let Some(why) = &report.veto {
         return Some(why.clone());
-    }
-    if rules.only.is_some_and(|peer| peer != considered.peer) {
-        return Some("not the peer that was asked for".to_owned());
     }
     (rules.local_only && !presence.is_some_and(|p| p.is_complete)).then(|| lacking(presence))
 }

@@ -31,7 +31,7 @@ fn share(local: u64, missing: u64, unknown: u64) -> Option<Presence> {
     Some(Presence { local_bytes: local, missing_bytes: missing, unknown_bytes: unknown, is_complete: false })
 }
 
-fn first(considered: Vec<Considered>, rules: Rules<'_>) -> Candidate {
+fn first(considered: Vec<Considered>, rules: Rules) -> Candidate {
     rank(considered, rules, |_| 0).candidates.remove(0)
 }
 
