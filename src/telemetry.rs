@@ -31,14 +31,15 @@ impl Error {
 }
 
 /// Starts logging what `filter` (`info`, `warn,timerose::mesh=debug`) lets
-/// pass. A second start changes nothing.
+/// pass, in colours where somebody sees them. A second start changes nothing.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn start(filter: &str, format: Format) -> Result<(), Error> {
+pub fn start(filter: &str, format: Format, colours: bool) -> Result<(), Error> {
     let filter = EnvFilter::try_new(filter).map_err(|e| Error(e.to_string()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr);
     let _already_started = match format {
         Format::Text => builder.try_init(),

@@ -100,6 +100,11 @@ impl Output {
         }
     }
 
+    /// Whether standard error is a terminal that may show colours.
+    pub(crate) fn has_colours() -> bool {
+        anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    }
+
     /// A spinner, where somebody watches.
     pub(crate) fn progress(&self) -> Progress {
         if self.quiet || self.is_json() || !std::io::stderr().is_terminal() {

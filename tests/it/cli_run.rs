@@ -48,7 +48,7 @@ pub(crate) async fn run_with(dir: &Path, args: &[&str], input: &[u8]) -> Said {
 
 pub(crate) async fn end(dir: &Path, child: Child) -> Said {
     let ended = tokio::time::timeout(std::time::Duration::from_secs(30), child.wait_with_output());
-    let output = ended.await.expect("the command ends").unwrap();
+    let output = ended.await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         text.replace(&dir.display().to_string(), "DIR")
