@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, TE};
 
 use super::{Address, Auth, Endpoint, Error};
 
@@ -104,6 +104,8 @@ impl Client {
 impl Connection {
     fn new(config: &Config, endpoint: Endpoint) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
+        // Servers stricter than Kubo's leave trailers out unless they are asked for.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
         if let Some(auth) = &config.auth {
             headers.insert(AUTHORIZATION, auth.header().clone());
         }

@@ -150,7 +150,7 @@ where
 {
     let changed = || io::Error::other("the file changed while it was read");
     let checked = bytes.map(Some).chain(stream::once(std::future::ready(None)));
-    let states = checked.scan(size, move |left, item| {
+    checked.scan(size, move |left, item| {
         let next = match item {
             Some(Ok(bytes)) => match left.checked_sub(bytes.len() as u64) {
                 Some(rest) => {
@@ -163,6 +163,5 @@ where
             None => (*left > 0).then(|| Err(changed())),
         };
         std::future::ready(next)
-    });
-    states
+    })
 }

@@ -80,7 +80,7 @@ pub fn format_go_duration(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    let fitting = units.iter().find(|(size, _)| nanos % size == 0);
+    let fitting = units.iter().find(|(size, _)| nanos.is_multiple_of(*size));
     fitting.map_or_else(|| format!("{nanos}ns"), |(size, unit)| format!("{}{unit}", nanos / size))
 }
 
