@@ -5,6 +5,7 @@ mod support;
 
 mod kubo_client;
 mod mesh_messages;
+mod mesh_node;
 mod mesh_restarts;
 mod mesh_search;
 mod sandbox_faults;
