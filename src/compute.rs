@@ -18,31 +18,35 @@ mod request;
 pub mod scheduler;
 pub mod storage;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
-pub use self::explain::{Candidate, Explanation, Terms};
-pub use self::failure::Failure;
-pub use self::report::{Deployed, Finished, InvocationEvent, Record, abi_name, runtime_name};
-pub use self::request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest};
-
-use self::allow::Allow;
-use self::content::{Content, fetch_failed};
-use self::executor::Executor;
-use self::function::Functions;
-use self::keeper::Keeper;
-use self::memo::Memo;
-use self::scheduler::Scheduler;
-use self::storage::{Quota, Storage};
-use crate::kubo;
-use crate::mesh::{Event, Identity, Mesh};
-use crate::model::{Advert, Block, Cid, Receipt};
-use crate::sandbox::Sandbox;
-use crate::store::Store;
-use crate::task::Tasks;
-use crate::wire::dagcbor;
+use self::{
+    allow::Allow,
+    content::{Content, fetch_failed},
+    executor::Executor,
+    function::Functions,
+    keeper::Keeper,
+    memo::Memo,
+    scheduler::Scheduler,
+    storage::{Quota, Storage},
+};
+pub use self::{
+    explain::{Candidate, Explanation, Terms},
+    failure::Failure,
+    report::{Deployed, Finished, InvocationEvent, Record, abi_name, runtime_name},
+    request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest},
+};
+use crate::{
+    kubo,
+    mesh::{Event, Identity, Mesh},
+    model::{Advert, Block, Cid, Receipt},
+    sandbox::Sandbox,
+    store::Store,
+    task::Tasks,
+    wire::dagcbor,
+};
 
 /// How long parts of a receipt's archive are looked for.
 const ARCHIVE_WAIT: Duration = Duration::from_secs(10);
@@ -88,7 +92,13 @@ impl Compute {
     /// Starts the roles; they end with `tasks`.
     #[must_use]
     pub fn start(parts: ComputeParts, tasks: &Tasks) -> Self {
-        let ComputeParts { kubo, mesh, identity, store, .. } = parts;
+        let ComputeParts {
+            kubo,
+            mesh,
+            identity,
+            store,
+            ..
+        } = parts;
         let content = Content::new(kubo.clone());
         let keeper = Keeper::start(kubo.clone(), tasks);
         let memo = Memo::new(store.clone(), kubo.clone(), content.clone(), keeper);
@@ -127,7 +137,9 @@ impl Compute {
     /// Hears the mesh.
     pub fn hear(&self, event: Event) {
         match event {
-            Event::Message { from, message } if message.is_for_executor() => self.executor.hear(from, message),
+            Event::Message { from, message } if message.is_for_executor() => {
+                self.executor.hear(from, message)
+            }
             Event::Message { from, message } => self.scheduler.hear(from, message),
             Event::Up(_) => self.executor.linked(),
             Event::Down(peer, _) => self.scheduler.unlinked(&peer),
@@ -174,7 +186,11 @@ impl Compute {
 
     /// The bytes behind `cid`: a file, or a directory as a TAR archive; and
     /// which of both it is.
-    pub(crate) async fn read(&self, cid: &Cid, wait: Duration) -> Result<(bool, ByteStream), Failure> {
+    pub(crate) async fn read(
+        &self,
+        cid: &Cid,
+        wait: Duration,
+    ) -> Result<(bool, ByteStream), Failure> {
         use futures_util::{StreamExt, TryStreamExt};
         let is_raw = cid.codec() == crate::wire::block::RAW;
         if is_raw && let Some(data) = self.memo.block(cid) {
@@ -184,7 +200,10 @@ impl Compute {
             true => false,
             false => content::is_directory(self.content.block(cid, wait).await?).unwrap_or(false),
         };
-        let options = kubo::Cat { stall: wait, ..kubo::Cat::default() };
+        let options = kubo::Cat {
+            stall: wait,
+            ..kubo::Cat::default()
+        };
         let bytes = match is_directory {
             true => self.kubo.archive(cid, &options).await,
             false => self.kubo.cat(&cid.to_string(), &options).await,
@@ -197,9 +216,11 @@ impl Compute {
     pub(crate) async fn logs(&self, name: &str) -> Result<ByteStream, Failure> {
         use futures_util::StreamExt;
         let receipt: Receipt = match self.receipt(name).await {
-            Ok(data) => dagcbor::decode(&data).map_err(|e| not_found(&format!("{name} has no logs: {e}")))?,
+            Ok(data) => dagcbor::decode(&data)
+                .map_err(|e| not_found(&format!("{name} has no logs: {e}")))?,
             Err(_) if self.scheduler.record(name)?.error.is_none() => {
-                return Err(not_found("the invocation is not over yet").with_hint("its logs are there once it ended"));
+                return Err(not_found("the invocation is not over yet")
+                    .with_hint("its logs are there once it ended"));
             }
             Err(failure) => return Err(failure),
         };
@@ -212,29 +233,48 @@ impl Compute {
     /// The CID of an invocation's output.
     pub(crate) fn output_of(&self, name: &str) -> Result<Cid, Failure> {
         let record = self.scheduler.record(name)?;
-        let output = record.result.and_then(|finished| finished.output.parse().ok());
-        output.ok_or_else(|| record.error.unwrap_or_else(|| not_found(&format!("{name} has no output yet"))))
+        let output = record
+            .result
+            .and_then(|finished| finished.output.parse().ok());
+        output.ok_or_else(|| {
+            record
+                .error
+                .unwrap_or_else(|| not_found(&format!("{name} has no output yet")))
+        })
     }
 
     /// The canonical bytes of a receipt, by its CID or its invocation's name.
     pub(crate) async fn receipt(&self, name: &str) -> Result<Vec<u8>, Failure> {
-        let known = self.store.receipt(name).map_err(|e| function::of_store(&e))?;
+        let known = self
+            .store
+            .receipt(name)
+            .map_err(|e| function::of_store(&e))?;
         if let Some(row) = known {
             return Ok(row.body);
         }
         if let Ok(cid) = name.parse::<Cid>() {
             return Ok(self.content.block(&cid, ARCHIVE_WAIT).await?.to_vec());
         }
-        let receipt = self.scheduler.record(name)?.result.map(|finished| finished.receipt);
+        let receipt = self
+            .scheduler
+            .record(name)?
+            .result
+            .map(|finished| finished.receipt);
         let receipt = receipt.and_then(|cid| self.store.receipt(&cid).ok().flatten());
-        receipt.map(|row| row.body).ok_or_else(|| not_found(&format!("the invocation {name} has no receipt")))
+        receipt
+            .map(|row| row.body)
+            .ok_or_else(|| not_found(&format!("the invocation {name} has no receipt")))
     }
 
     /// A receipt with what it speaks of: call, manifest, small output.
     pub(crate) async fn receipt_blocks(&self, name: &str) -> Result<Vec<Block>, Failure> {
         let data = self.receipt(name).await?;
         let receipt: Receipt = dagcbor::decode(&data).map_err(|error| {
-            Failure::new(crate::model::Class::User, "not_a_receipt", format!("{name} is no receipt: {error}"))
+            Failure::new(
+                crate::model::Class::User,
+                "not_a_receipt",
+                format!("{name} is no receipt: {error}"),
+            )
         })?;
         let cid = crate::wire::cid_of(crate::wire::block::DAG_CBOR, &data);
         let mut blocks = vec![Block { cid, data }];
@@ -244,8 +284,14 @@ impl Compute {
             }
             blocks.push(call);
         }
-        let output = receipt.outcome.output().and_then(|cid| Some((cid, self.memo.block(cid)?)));
-        blocks.extend(output.map(|(cid, data)| Block { cid: *cid, data: data.to_vec() }));
+        let output = receipt
+            .outcome
+            .output()
+            .and_then(|cid| Some((cid, self.memo.block(cid)?)));
+        blocks.extend(output.map(|(cid, data)| Block {
+            cid: *cid,
+            data: data.to_vec(),
+        }));
         Ok(blocks)
     }
 
@@ -255,7 +301,10 @@ impl Compute {
             Some(data) => data,
             None => self.content.block(cid, ARCHIVE_WAIT).await.ok()?,
         };
-        Some(Block { cid: *cid, data: data.to_vec() })
+        Some(Block {
+            cid: *cid,
+            data: data.to_vec(),
+        })
     }
 }
 

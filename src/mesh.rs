@@ -35,30 +35,34 @@ mod session;
 mod shared;
 mod state;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
 
-pub use self::config::Config;
-pub use self::connect::Link;
-pub use self::directory::{Known, Remembered};
-pub use self::discovery::{Hint, Query, Source};
-pub use self::error::Error;
-pub use self::event::Event;
-pub use self::health::{Counters, Health};
-pub use self::identity::Identity;
-pub use self::session::DownReason;
-use self::shared::Shared;
-use self::state::MAX_EVENTS;
-use crate::kubo;
-use crate::model::{Advert, Message, PeerId};
-use crate::task::Tasks;
+pub use self::{
+    config::Config,
+    connect::Link,
+    directory::{Known, Remembered},
+    discovery::{Hint, Query, Source},
+    error::Error,
+    event::Event,
+    health::{Counters, Health},
+    identity::Identity,
+    session::DownReason,
+};
+use self::{shared::Shared, state::MAX_EVENTS};
 pub use crate::wire::Address;
-use crate::wire::dagcbor;
+use crate::{
+    kubo,
+    model::{Advert, Message, PeerId},
+    task::Tasks,
+    wire::dagcbor,
+};
 
 /// Bytes of one message, beyond which it is refused.
 pub const MAX_MESSAGE_BYTES: usize = 200 << 10;
@@ -132,7 +136,9 @@ impl Mesh {
             }
             let is_over = timeout_at(until, changed).await.is_err();
             if is_over {
-                return Err(Error::Busy { to: Box::new(to.clone()) });
+                return Err(Error::Busy {
+                    to: Box::new(to.clone()),
+                });
             }
         }
     }
@@ -165,7 +171,9 @@ impl Mesh {
     #[must_use]
     pub fn directory(&self) -> Vec<Known> {
         let state = self.shared.state.lock();
-        state.directory.snapshot(|peer| state.is_linked(peer), Instant::now())
+        state
+            .directory
+            .snapshot(|peer| state.is_linked(peer), Instant::now())
     }
 
     /// Every peer with a living session.
@@ -183,7 +191,8 @@ impl Mesh {
     /// What to advertise; nothing also ends being found by the rendezvous CID.
     /// Addresses and period are filled in when it is said.
     pub fn set_advert(&self, advert: Option<Advert>) {
-        self.shared.change(|state| state.set_advert(advert, Instant::now()));
+        self.shared
+            .change(|state| state.set_advert(advert, Instant::now()));
         self.shared.advertised.notify_one();
     }
 
@@ -201,7 +210,9 @@ impl Mesh {
     /// Takes back what was stored.
     pub fn restore(&self, remembered: Vec<Remembered>) {
         let mut state = self.shared.state.lock();
-        remembered.into_iter().for_each(|good| state.directory.remember(good));
+        remembered
+            .into_iter()
+            .for_each(|good| state.directory.remember(good));
     }
 
     /// The address that others see.
@@ -225,7 +236,10 @@ impl Mesh {
     /// How the mesh does.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.state.lock().health(self.shared.is_kubo_up(), Instant::now())
+        self.shared
+            .state
+            .lock()
+            .health(self.shared.is_kubo_up(), Instant::now())
     }
 
     /// Waits a moment for acknowledgements, says farewell, lets go of Kubo.
@@ -265,7 +279,10 @@ impl Parcel {
         }
         let bytes = dagcbor::encode(&message)?;
         if bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(Error::TooLarge { bytes: bytes.len(), limit: MAX_MESSAGE_BYTES });
+            return Err(Error::TooLarge {
+                bytes: bytes.len(),
+                limit: MAX_MESSAGE_BYTES,
+            });
         }
         Ok(Self::Foreign(bytes.into()))
     }
@@ -278,13 +295,16 @@ impl Parcel {
                 let has_room = state.events.len() < MAX_EVENTS;
                 if has_room {
                     let from = Address::node(shared.me.peer);
-                    state.events.push_back(Event::Message { from, message: (**message).clone() });
+                    state.events.push_back(Event::Message {
+                        from,
+                        message: (**message).clone(),
+                    });
                 }
                 has_room
             }
-            Self::Foreign(bytes) => {
-                state.enqueue(to, bytes, Instant::now()).ok_or(Error::Crowded)?
-            }
+            Self::Foreign(bytes) => state
+                .enqueue(to, bytes, Instant::now())
+                .ok_or(Error::Crowded)?,
         };
         drop(state);
         shared.wake.notify_one();
@@ -298,8 +318,14 @@ fn start(shared: &Arc<Shared>, events: mpsc::Sender<Event>, tasks: &Tasks) {
     let (queue, waiting) = mpsc::channel(inbox::MAX_WAITING);
     let share = || Arc::clone(shared);
     tasks.spawn("mesh.publisher", publisher::run(share()));
-    tasks.spawn("mesh.inbox", inbox::run(share(), inbox::Topic::Inbox, queue.clone()));
-    tasks.spawn("mesh.adverts", inbox::run(share(), inbox::Topic::Adverts, queue));
+    tasks.spawn(
+        "mesh.inbox",
+        inbox::run(share(), inbox::Topic::Inbox, queue.clone()),
+    );
+    tasks.spawn(
+        "mesh.adverts",
+        inbox::run(share(), inbox::Topic::Adverts, queue),
+    );
     tasks.spawn("mesh.receive", receive::run(share(), waiting));
     tasks.spawn("mesh.follow", reach::follow(share()));
     tasks.spawn("mesh.redial", reach::redial(share()));

@@ -6,24 +6,31 @@
 mod backend;
 mod error;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::backend::Doors;
-use crate::api::Server;
-use crate::compute::allow::{Allow, Rule};
-use crate::compute::storage::Quota;
-use crate::compute::{Compute, ComputeParts, Failure, executor, scheduler};
-use crate::config::{Config, Home};
-use crate::mesh::{self, Identity, Mesh};
-use crate::sandbox::{Wasm, wasm};
-use crate::store::Store;
-use crate::task::Tasks;
+use crate::{
+    api::Server,
+    compute::{
+        Compute, ComputeParts, Failure,
+        allow::{Allow, Rule},
+        executor, scheduler,
+        storage::Quota,
+    },
+    config::{Config, Home},
+    mesh::{self, Identity, Mesh},
+    sandbox::{Wasm, wasm},
+    store::Store,
+    task::Tasks,
+};
 
 /// Tries of one invocation.
 const MAX_ATTEMPTS: u32 = 5;
@@ -75,24 +82,43 @@ impl Node {
         bound
     }
 
-    async fn bring_up(config: Config, home: Home, mode: Mode, tasks: &Tasks) -> Result<Self, Failure> {
+    async fn bring_up(
+        config: Config,
+        home: Home,
+        mode: Mode,
+        tasks: &Tasks,
+    ) -> Result<Self, Failure> {
         let kubo = config.kubo.client().map_err(|e| error::kubo(&e))?;
-        let version = kubo.require_floor(config.kubo.allow_old).await.map_err(|e| error::kubo(&e))?;
+        let version = kubo
+            .require_floor(config.kubo.allow_old)
+            .await
+            .map_err(|e| error::kubo(&e))?;
         let peer = kubo.id().await.map_err(|e| error::kubo(&e))?.peer;
         info!(peer.id = %peer, kubo.version = %version, "the node is up");
         let is_attached = matches!(mode, Mode::Attached { .. });
         let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
         let server = Self::listen(&config, &home, &mode).await?;
-        let identity = Identity::open(&home.key(), &kubo).await.map_err(|e| error::identity(&e))?;
-        let (mesh, events) = Mesh::bind(mesh_config(&config, is_attached), kubo.clone(), identity.clone(), tasks);
+        let identity = Identity::open(&home.key(), &kubo)
+            .await
+            .map_err(|e| error::identity(&e))?;
+        let (mesh, events) = Mesh::bind(
+            mesh_config(&config, is_attached),
+            kubo.clone(),
+            identity.clone(),
+            tasks,
+        );
         restore(&mesh, &store)?;
         let folders = Folders::make(&config, &home)?;
         let slots = slots(config.executor.slots);
-        let sandbox = Wasm::new(sandbox_config(&folders.compiled, slots)?, tasks).map_err(|e| error::sandbox(&e))?;
+        let sandbox = Wasm::new(sandbox_config(&folders.compiled, slots)?, tasks)
+            .map_err(|e| error::sandbox(&e))?;
         let parts = ComputeParts {
             executor: executor_config(&config, &folders, slots),
             scheduler: scheduler_config(&config),
-            quota: Quota { keep: config.storage.keep.0, max_bytes: config.storage.max.0 },
+            quota: Quota {
+                keep: config.storage.keep.0,
+                max_bytes: config.storage.max.0,
+            },
             kubo: kubo.clone(),
             mesh: mesh.clone(),
             identity: identity.clone(),
@@ -102,7 +128,10 @@ impl Node {
         };
         let compute = Compute::start(parts, tasks);
         tasks.spawn("events", pump(events, compute.clone()));
-        tasks.spawn("advert", advertise(mesh.clone(), compute.clone(), config.mesh.advert_interval.0));
+        tasks.spawn(
+            "advert",
+            advertise(mesh.clone(), compute.clone(), config.mesh.advert_interval.0),
+        );
         tasks.spawn("gc", collect(compute.clone()));
         let (socket, addresses) = (server.path().to_owned(), server.addresses());
         let ended = CancellationToken::new();
@@ -120,17 +149,30 @@ impl Node {
         if !mesh.ready(MESH_WAIT).await {
             warn!("the mesh is not ready yet; the node goes on trying");
         }
-        Ok(Self { socket, addresses, tasks: tasks.clone(), mesh, ended })
+        Ok(Self {
+            socket,
+            addresses,
+            tasks: tasks.clone(),
+            mesh,
+            ended,
+        })
     }
 
     async fn listen(config: &Config, home: &Home, mode: &Mode) -> Result<Server, Failure> {
         match mode {
             Mode::Attached { socket } => Server::bind(socket).await.map_err(|e| error::server(&e)),
             Mode::Daemon => {
-                let server = Server::bind(&home.socket()).await.map_err(|e| error::server(&e))?;
-                let Some(address) = &config.api.listen else { return Ok(server) };
+                let server = Server::bind(&home.socket())
+                    .await
+                    .map_err(|e| error::server(&e))?;
+                let Some(address) = &config.api.listen else {
+                    return Ok(server);
+                };
                 let token = home.bearer().map_err(|e| error::io("the token", &e))?;
-                server.listen(address, &token).await.map_err(|e| error::server(&e))
+                server
+                    .listen(address, &token)
+                    .await
+                    .map_err(|e| error::server(&e))
             }
         }
     }
@@ -171,12 +213,20 @@ impl Folders {
     /// Makes the folders; what an earlier start left of attempts is removed.
     fn make(config: &Config, home: &Home) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| error::io("the home's folders", &e);
-        let work = config.executor.work_dir.clone().unwrap_or_else(|| home.path().join("work"));
+        let work = config
+            .executor
+            .work_dir
+            .clone()
+            .unwrap_or_else(|| home.path().join("work"));
         let (code, compiled) = (home.path().join("code"), home.path().join("compiled"));
         for folder in [&work, &code, &compiled] {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        Ok(Self { work, code, compiled })
+        Ok(Self {
+            work,
+            code,
+            compiled,
+        })
     }
 }
 
@@ -210,14 +260,18 @@ fn restore(mesh: &Mesh, store: &Store) -> Result<(), Failure> {
     let known = store.executors(REMEMBERED).map_err(|e| error::store(&e))?;
     let remembered = known.into_iter().filter_map(|(peer, addresses)| {
         let addresses = serde_json::from_str(&addresses).unwrap_or_default();
-        Some(mesh::Remembered { peer: peer.parse().ok()?, addresses })
+        Some(mesh::Remembered {
+            peer: peer.parse().ok()?,
+            addresses,
+        })
     });
     mesh.restore(remembered.collect());
     Ok(())
 }
 
 fn slots(asked: u32) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let cores =
+        std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     if asked == 0 { cores } else { asked }
 }
 

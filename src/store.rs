@@ -9,19 +9,22 @@
 mod rows;
 mod schema;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use rusqlite::Connection;
-
 pub use rows::{FunctionRow, ReceiptRow, RecordRow};
+use rusqlite::Connection;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is of a later program.
-    #[error("{path} has schema {found}, this program knows up to {known}: it was written by a newer timerose")]
+    #[error(
+        "{path} has schema {found}, this program knows up to {known}: it was written by a newer timerose"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -68,7 +71,9 @@ impl Error {
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Newer { .. } => Some("use that newer timerose, or another home: --home DIR"),
-            Self::OtherNode { .. } => Some("one home belongs to one node: use another with --home DIR or $TIMEROSE_PATH"),
+            Self::OtherNode { .. } => {
+                Some("one home belongs to one node: use another with --home DIR or $TIMEROSE_PATH")
+            }
             Self::Full { .. } => Some("free some space; nothing was lost"),
             Self::Sqlite { .. } => None,
         }
@@ -112,11 +117,17 @@ impl Store {
     }
 
     fn over(path: &Path, connection: Connection) -> Self {
-        Self { inner: Arc::new(Inner { path: path.to_owned(), connection: Mutex::new(connection) }) }
+        Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                connection: Mutex::new(connection),
+            }),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        act(&self.inner.connection.lock()).map_err(|source| schema::sqlite(&self.inner.path, source))
+        act(&self.inner.connection.lock())
+            .map_err(|source| schema::sqlite(&self.inner.path, source))
     }
 }
 
@@ -129,10 +140,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         drop(Store::open(&path, "peer").unwrap());
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(Store::open(&path, "peer"), Err(Error::Newer { found: 99, .. })));
-        let version: u32 =
-            Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        assert!(matches!(
+            Store::open(&path, "peer"),
+            Err(Error::Newer { found: 99, .. })
+        ));
+        let version: u32 = Connection::open(&path)
+            .unwrap()
+            .query_row("PRAGMA user_version", [], |r| r.get(0))
+            .unwrap();
         assert_eq!(version, 99);
     }
 
@@ -141,7 +160,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         drop(Store::open(&path, "one").unwrap());
-        assert!(matches!(Store::open(&path, "other"), Err(Error::OtherNode { .. })));
+        assert!(matches!(
+            Store::open(&path, "other"),
+            Err(Error::OtherNode { .. })
+        ));
         assert!(Store::open(&path, "one").is_ok());
     }
 
@@ -150,6 +172,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         std::fs::write(&path, [b'x'; 4096]).unwrap();
-        assert!(matches!(Store::open(&path, "peer"), Err(Error::Sqlite { .. })));
+        assert!(matches!(
+            Store::open(&path, "peer"),
+            Err(Error::Sqlite { .. })
+        ));
     }
 }

@@ -3,12 +3,13 @@
 //! Takes futures, gives a [`Tasks`] tree. The only file that calls
 //! `tokio::spawn`; it never decides what a task does.
 
-use std::future::Future;
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tracing::{Instrument, debug, debug_span};
 
 /// A family of tasks that is cancelled and drained together. Cheap to clone;
@@ -30,7 +31,10 @@ impl Tasks {
     /// `self` waits for.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { token: self.token.child_token(), tracker: self.tracker.clone() }
+        Self {
+            token: self.token.child_token(),
+            tracker: self.tracker.clone(),
+        }
     }
 
     /// The token that tells a task to end.
@@ -62,7 +66,8 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(future.instrument(debug_span!("task", task.name = name)))
+        self.tracker
+            .spawn(future.instrument(debug_span!("task", task.name = name)))
     }
 
     /// Runs blocking `work` on a thread that may block.
@@ -84,7 +89,9 @@ impl Tasks {
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.token.cancel();
         self.tracker.close();
-        let drained = tokio::time::timeout(grace, self.tracker.wait()).await.is_ok();
+        let drained = tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_ok();
         debug!(drained, "tasks ended");
         drained
     }

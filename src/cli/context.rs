@@ -120,7 +120,8 @@ impl Context {
     pub(crate) fn start_logs(&self, level: &str, format: Format) -> Result<(), Failure> {
         let debug = self.globals.debug.then_some("info,timerose=debug");
         let level = debug.or(self.globals.log_level.as_deref()).unwrap_or(level);
-        telemetry::start(level, format, Output::has_colours()).map_err(|e| bad("bad_argument", e.to_string()))
+        telemetry::start(level, format, Output::has_colours())
+            .map_err(|e| bad("bad_argument", e.to_string()))
     }
 
     /// Runs a command until it ends, `--timeout` is over or Ctrl-C is pressed.

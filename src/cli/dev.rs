@@ -12,18 +12,16 @@ mod process;
 mod shell;
 mod sidecar;
 
-use std::ffi::OsString;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::{ffi::OsString, io::Write as _, path::PathBuf};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use super::table::table;
 pub use error::Error;
 pub use kubo::{KuboDaemon, KuboOptions};
 pub use nodes::{Node, Nodes, NodesOptions, folder, start_kubos};
 pub use process::{Process, Stopped};
 pub use sidecar::{SidecarOptions, SidecarProcess};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::table::table;
 
 /// Start temporary nodes on this machine
 ///
@@ -61,7 +59,11 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<u8, Error> {
     let mut signals = Signals::new().map_err(Error::file("the terminal"))?;
     let timerose = std::env::current_exe().map_err(Error::file("this program"))?;
-    let options = NodesOptions { ipfs: args.ipfs, timerose, ..NodesOptions::default() };
+    let options = NodesOptions {
+        ipfs: args.ipfs,
+        timerose,
+        ..NodesOptions::default()
+    };
     say(&format!("Starting {} nodes …", args.nodes));
     let nodes = tokio::select! {
         nodes = Nodes::start(args.nodes, &options) => nodes?,

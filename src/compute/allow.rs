@@ -28,7 +28,9 @@ impl std::str::FromStr for Who {
         if text == "any" {
             return Ok(Self::Any);
         }
-        text.parse().map(Self::Peer).map_err(|_| ParseWhoError(text.to_owned()))
+        text.parse()
+            .map(Self::Peer)
+            .map_err(|_| ParseWhoError(text.to_owned()))
     }
 }
 
@@ -91,7 +93,9 @@ impl Allow {
     /// advertising.
     #[must_use]
     pub fn is_open(&self, now: u64) -> bool {
-        self.rules.iter().any(|rule| rule.holds(now) && rule.who != Who::Peer(self.own))
+        self.rules
+            .iter()
+            .any(|rule| rule.holds(now) && rule.who != Who::Peer(self.own))
     }
 
     /// Whether `peer` may run code here.
@@ -99,11 +103,16 @@ impl Allow {
     /// # Errors
     /// The reason, ending in the line to send to this node's operator.
     pub fn check(&self, peer: &PeerId, now: u64) -> Result<(), String> {
-        let is_let_in = |rule: &Rule| rule.holds(now) && matches!(rule.who, Who::Any) || rule.holds(now) && rule.who == Who::Peer(*peer);
+        let is_let_in = |rule: &Rule| {
+            rule.holds(now) && matches!(rule.who, Who::Any)
+                || rule.holds(now) && rule.who == Who::Peer(*peer)
+        };
         if *peer == self.own || self.rules.iter().any(is_let_in) {
             return Ok(());
         }
-        Err(format!("may not run code there; its operator can type: timerose allow add {peer}"))
+        Err(format!(
+            "may not run code there; its operator can type: timerose allow add {peer}"
+        ))
     }
 }
 
@@ -129,7 +138,13 @@ mod tests {
     #[test]
     fn a_rule_ends_when_it_says() {
         let friend = peer();
-        let allow = Allow::new(peer(), vec![Rule { who: Who::Peer(friend), until: Some(100) }]);
+        let allow = Allow::new(
+            peer(),
+            vec![Rule {
+                who: Who::Peer(friend),
+                until: Some(100),
+            }],
+        );
         assert!(allow.check(&friend, 99).is_ok());
         assert!(allow.check(&friend, 100).is_err());
         assert!(!allow.is_open(100));

@@ -11,9 +11,11 @@ use ipld_dagpb::PbNode;
 use moka::sync::Cache;
 
 use super::Failure;
-use crate::kubo;
-use crate::model::{Block, Call, Class, Manifest};
-use crate::wire::{self, dagcbor};
+use crate::{
+    kubo,
+    model::{Block, Call, Class, Manifest},
+    wire::{self, dagcbor},
+};
 
 /// Bytes of small blocks kept in memory.
 const MEMORY_BYTES: u64 = 16 << 20;
@@ -31,7 +33,13 @@ impl Content {
     /// A memory in front of `kubo`.
     pub(crate) fn new(kubo: kubo::Client) -> Self {
         let weigh = |_: &Cid, data: &Bytes| u32::try_from(data.len() + 128).unwrap_or(u32::MAX);
-        Self { kubo, memory: Cache::builder().max_capacity(MEMORY_BYTES).weigher(weigh).build() }
+        Self {
+            kubo,
+            memory: Cache::builder()
+                .max_capacity(MEMORY_BYTES)
+                .weigher(weigh)
+                .build(),
+        }
     }
 
     /// Keeps blocks that rode along, each hashed first.
@@ -66,8 +74,15 @@ impl Content {
         if let Some(data) = self.memory.get(cid) {
             return Ok(data);
         }
-        let fetch = kubo::Fetch { timeout: wait, offline: false };
-        let data = self.kubo.block_get(cid, fetch).await.map_err(|error| fetch_failed(cid, wait, error))?;
+        let fetch = kubo::Fetch {
+            timeout: wait,
+            offline: false,
+        };
+        let data = self
+            .kubo
+            .block_get(cid, fetch)
+            .await
+            .map_err(|error| fetch_failed(cid, wait, error))?;
         if data.len() <= RIDE_ALONG_BYTES {
             self.memory.insert(*cid, data.clone());
         }
@@ -78,15 +93,31 @@ impl Content {
     ///
     /// # Errors
     /// As [`Self::block`]; `user` when the block is no manifest.
-    pub(crate) async fn manifest(&self, function: &Cid, wait: Duration) -> Result<Manifest, Failure> {
+    pub(crate) async fn manifest(
+        &self,
+        function: &Cid,
+        wait: Duration,
+    ) -> Result<Manifest, Failure> {
         let data = self.block(function, wait).await?;
         let manifest: Manifest = dagcbor::decode(&data).map_err(|error| {
-            Failure::new(Class::User, "not_a_function", format!("{function} is no function: {error}"))
-                .with_hint("deploy the code first: timerose deploy FILE, and invoke the CID that it prints")
+            Failure::new(
+                Class::User,
+                "not_a_function",
+                format!("{function} is no function: {error}"),
+            )
+            .with_hint(
+                "deploy the code first: timerose deploy FILE, and invoke the CID that it prints",
+            )
         })?;
-        (manifest.timerose == crate::model::FUNCTION_TAG).then_some(manifest).ok_or_else(|| {
-            Failure::new(Class::User, "not_a_function", format!("{function} is no function of a known version"))
-        })
+        (manifest.timerose == crate::model::FUNCTION_TAG)
+            .then_some(manifest)
+            .ok_or_else(|| {
+                Failure::new(
+                    Class::User,
+                    "not_a_function",
+                    format!("{function} is no function of a known version"),
+                )
+            })
     }
 
     /// The call named by `call`.
@@ -95,8 +126,13 @@ impl Content {
     /// As [`Self::block`]; `user` when the block is no call.
     pub(crate) async fn call(&self, call: &Cid, wait: Duration) -> Result<Call, Failure> {
         let data = self.block(call, wait).await?;
-        dagcbor::decode(&data)
-            .map_err(|error| Failure::new(Class::User, "not_a_call", format!("{call} is no call: {error}")))
+        dagcbor::decode(&data).map_err(|error| {
+            Failure::new(
+                Class::User,
+                "not_a_call",
+                format!("{call} is no call: {error}"),
+            )
+        })
     }
 }
 
@@ -108,7 +144,11 @@ pub(crate) fn is_directory(root: Bytes) -> Option<bool> {
 }
 
 /// What a failed fetch of `cid` means to the caller.
-pub(crate) fn fetch_failed(cid: &dyn std::fmt::Display, wait: Duration, error: kubo::Error) -> Failure {
+pub(crate) fn fetch_failed(
+    cid: &dyn std::fmt::Display,
+    wait: Duration,
+    error: kubo::Error,
+) -> Failure {
     if is_missing(&error) {
         return missing(cid, wait);
     }
@@ -125,12 +165,22 @@ pub(crate) fn missing(cid: &dyn std::fmt::Display, wait: Duration) -> Failure {
 /// The bytes did not come, Kubo itself being well.
 pub(crate) const fn is_missing(error: &kubo::Error) -> bool {
     use kubo::Error as E;
-    matches!(error, E::Timeout { .. } | E::Stalled { .. } | E::NotLocal { .. })
+    matches!(
+        error,
+        E::Timeout { .. } | E::Stalled { .. } | E::NotLocal { .. }
+    )
 }
 
 /// Kubo failed while this node was `doing` something.
 pub(crate) fn unreachable_kubo(error: &kubo::Error, doing: &str) -> Failure {
-    let code = if matches!(error, kubo::Error::Unreachable { .. } | kubo::Error::Interrupted { .. }) { "kubo_unreachable" } else { "kubo" };
+    let code = if matches!(
+        error,
+        kubo::Error::Unreachable { .. } | kubo::Error::Interrupted { .. }
+    ) {
+        "kubo_unreachable"
+    } else {
+        "kubo"
+    };
     let failure = Failure::new(Class::Node, code, format!("{doing}: {error}"));
     match error.hint() {
         Some(hint) => failure.with_hint(hint),

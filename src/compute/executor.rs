@@ -13,34 +13,31 @@ mod stage;
 mod stats;
 mod unpack;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use cid::Cid;
 use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::leases::{Leases, Offered};
-use self::meter::Meter;
 pub(crate) use self::presence::claimed_bytes;
-use self::stats::Stats;
-use super::allow::Allow;
-use super::clock;
-use super::content::Content;
-use super::memo::Memo;
-use crate::kubo;
-use crate::mesh::{Address, Identity, Mesh};
-use crate::model::{
-    Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
+use self::{
+    leases::{Leases, Offered},
+    meter::Meter,
+    stats::Stats,
 };
-use crate::sandbox::Sandbox;
-use crate::task::Tasks;
+use super::{allow::Allow, clock, content::Content, memo::Memo};
+use crate::{
+    kubo,
+    mesh::{Address, Identity, Mesh},
+    model::{
+        Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
+    },
+    sandbox::Sandbox,
+    task::Tasks,
+};
 
 /// Heartbeats per lease ttl.
 const HEARTBEATS_PER_TTL: u32 = 4;
@@ -91,8 +88,21 @@ impl Parts {
         content: Content,
         memo: Memo,
     ) -> Self {
-        let presences = Cache::builder().max_capacity(1_024).time_to_live(PRESENCE_TTL).build();
-        Self { config, kubo, mesh, identity, sandbox, content, memo, stats: Stats::default(), presences }
+        let presences = Cache::builder()
+            .max_capacity(1_024)
+            .time_to_live(PRESENCE_TTL)
+            .build();
+        Self {
+            config,
+            kubo,
+            mesh,
+            identity,
+            sandbox,
+            content,
+            memo,
+            stats: Stats::default(),
+            presences,
+        }
     }
 }
 
@@ -124,7 +134,9 @@ impl Executor {
             allow: RwLock::new(allow),
             last_beat: Mutex::new(Instant::now()),
         };
-        let executor = Self { inner: Arc::new(inner) };
+        let executor = Self {
+            inner: Arc::new(inner),
+        };
         let beating = executor.clone();
         tasks.spawn("heartbeats", async move { beating.beat().await });
         executor
@@ -133,7 +145,9 @@ impl Executor {
     /// Hears one message; long work goes on beside.
     pub(crate) fn hear(&self, from: Address, message: Message) {
         match message {
-            Message::Probe(probe) => self.beside("probe", move |e| async move { e.report(from, probe).await }),
+            Message::Probe(probe) => {
+                self.beside("probe", move |e| async move { e.report(from, probe).await })
+            }
             Message::Offer(offer) => self.offered(from, *offer),
             Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
             Message::ResultAck { lease, .. } | Message::Cancel { lease } => {
@@ -168,7 +182,10 @@ impl Executor {
         let parts = &self.inner.parts;
         Advert {
             boot: parts.identity.boot(),
-            roles: Roles { executor: true, scheduler: true },
+            roles: Roles {
+                executor: true,
+                scheduler: true,
+            },
             runtimes: runtimes(),
             slots: parts.config.slots,
             free: self.free(),
@@ -192,7 +209,9 @@ impl Executor {
 
     fn queued(&self) -> u32 {
         let running = u32::try_from(self.running()).unwrap_or(u32::MAX);
-        running.saturating_sub(self.inner.parts.config.slots - self.free().min(self.inner.parts.config.slots))
+        running.saturating_sub(
+            self.inner.parts.config.slots - self.free().min(self.inner.parts.config.slots),
+        )
     }
 
     async fn report(&self, from: Address, probe: Probe) {
@@ -234,7 +253,9 @@ impl Executor {
             return Some(why);
         }
         let (sandbox, abi) = runtime.split_once('/').unwrap_or((runtime, ""));
-        let offers = runtimes().get(sandbox).is_some_and(|abis| abis.iter().any(|a| a == abi));
+        let offers = runtimes()
+            .get(sandbox)
+            .is_some_and(|abis| abis.iter().any(|a| a == abi));
         if !offers {
             return Some(format!("does not offer {runtime}"));
         }
@@ -249,31 +270,59 @@ impl Executor {
             Offered::Held => self.send(from, Message::Accept { lease }),
             Offered::Done(delivery) => self.send(from, Message::Result(*delivery)),
             Offered::Buried => {
-                self.send(from, Message::Decline { lease, reason: "was cancelled".to_owned() });
+                self.send(
+                    from,
+                    Message::Decline {
+                        lease,
+                        reason: "was cancelled".to_owned(),
+                    },
+                );
             }
         }
     }
 
     /// Accepts or declines a new lease. The runtime was vetted by the probe,
     /// and is again where the manifest is read.
-    fn decide(&self, from: Address, offer: Assignment, cancel: CancellationToken, meter: Arc<Meter>) {
+    fn decide(
+        &self,
+        from: Address,
+        offer: Assignment,
+        cancel: CancellationToken,
+        meter: Arc<Meter>,
+    ) {
         let lease = offer.lease;
         if let Some(reason) = self.veto(&from, "wasm/wasi") {
             self.with_leases(|leases| leases.declined(lease));
             return self.send(from, Message::Decline { lease, reason });
         }
         self.send(from.clone(), Message::Accept { lease });
-        self.beside("attempt", move |e| async move { e.attempt(from, offer, cancel, meter).await });
+        self.beside("attempt", move |e| async move {
+            e.attempt(from, offer, cancel, meter).await
+        });
     }
 
-    async fn attempt(&self, from: Address, offer: Assignment, cancel: CancellationToken, meter: Arc<Meter>) {
+    async fn attempt(
+        &self,
+        from: Address,
+        offer: Assignment,
+        cancel: CancellationToken,
+        meter: Arc<Meter>,
+    ) {
         let lease = offer.lease;
         let deadline = Duration::from_millis(offer.remaining_ms);
-        let Some(Ok(slot)) = cancel.run_until_cancelled(self.inner.slots.acquire()).await else { return };
+        let Some(Ok(slot)) = cancel.run_until_cancelled(self.inner.slots.acquire()).await else {
+            return;
+        };
         let delivery = match self.remembered(&offer).await {
             Some(delivery) => Some(delivery),
             None => {
-                let run = attempt::run(&self.inner.parts, offer, from.peer.to_string(), meter, cancel.clone());
+                let run = attempt::run(
+                    &self.inner.parts,
+                    offer,
+                    from.peer.to_string(),
+                    meter,
+                    cancel.clone(),
+                );
                 tokio::time::timeout(deadline, run).await.unwrap_or(None)
             }
         };
@@ -309,7 +358,9 @@ impl Executor {
     async fn beat(&self) {
         loop {
             let ttl = self.with_leases(|leases| leases.shortest_ttl());
-            let period = ttl.map_or(IDLE_BEAT, |ttl| (ttl / HEARTBEATS_PER_TTL).max(Duration::from_millis(50)));
+            let period = ttl.map_or(IDLE_BEAT, |ttl| {
+                (ttl / HEARTBEATS_PER_TTL).max(Duration::from_millis(50))
+            });
             tokio::time::sleep(period.min(IDLE_BEAT)).await;
             let ended = self.with_leases(|leases| leases.expire(Instant::now()));
             if ended > 0 {
@@ -353,5 +404,8 @@ impl Executor {
 
 /// What this build runs.
 fn runtimes() -> BTreeMap<String, Vec<String>> {
-    BTreeMap::from([("wasm".to_owned(), vec!["wasi".to_owned(), "scalar".to_owned()])])
+    BTreeMap::from([(
+        "wasm".to_owned(),
+        vec!["wasi".to_owned(), "scalar".to_owned()],
+    )])
 }

@@ -10,14 +10,18 @@ use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use ipld_core::ipld::Ipld;
 
-use super::content::{Content, fetch_failed, unreachable_kubo};
-use super::{Code, DeployRequest, Deployed, Draft, Failure, clock, runtime_name};
-use crate::kubo;
-use crate::model::{Abi, Class, Limits, Manifest, Runtime};
-use crate::sandbox;
-use crate::store::{FunctionRow, Store};
-use crate::wire::block::DAG_CBOR;
-use crate::wire::{cid_of, dagcbor};
+use super::{
+    Code, DeployRequest, Deployed, Draft, Failure, clock,
+    content::{Content, fetch_failed, unreachable_kubo},
+    runtime_name,
+};
+use crate::{
+    kubo,
+    model::{Abi, Class, Limits, Manifest, Runtime},
+    sandbox,
+    store::{FunctionRow, Store},
+    wire::{block::DAG_CBOR, cid_of, dagcbor},
+};
 
 /// Bytes of the largest module that is accepted.
 const MAX_CODE_BYTES: usize = 32 << 20;
@@ -33,7 +37,11 @@ pub(crate) struct Functions {
 impl Functions {
     /// Over the node's Kubo and store.
     pub(crate) const fn new(kubo: kubo::Client, content: Content, store: Store) -> Self {
-        Self { kubo, content, store }
+        Self {
+            kubo,
+            content,
+            store,
+        }
     }
 
     /// Checks and stores code, gives the function.
@@ -41,7 +49,11 @@ impl Functions {
     /// # Errors
     /// `user` when the code cannot be a function, `missing` when it is not to
     /// be had, `node` when Kubo or the disk failed.
-    pub(crate) async fn deploy(&self, request: DeployRequest, wait: Duration) -> Result<Deployed, Failure> {
+    pub(crate) async fn deploy(
+        &self,
+        request: DeployRequest,
+        wait: Duration,
+    ) -> Result<Deployed, Failure> {
         match request.code {
             Code::Bytes(code) => self.deploy_code(request.draft, code).await,
             Code::Path(path) => {
@@ -60,15 +72,31 @@ impl Functions {
         let manifest = self.content.manifest(function, wait).await?;
         let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
         let code = self.read(cid, wait).await?;
-        let checked = check(&code, Some(*abi), manifest.entry.as_deref(), manifest.limits)?;
-        self.kubo.pin_add(cid, &named_pin("code")).await.map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
+        let checked = check(
+            &code,
+            Some(*abi),
+            manifest.entry.as_deref(),
+            manifest.limits,
+        )?;
+        self.kubo
+            .pin_add(cid, &named_pin("code"))
+            .await
+            .map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
         self.publish(manifest, checked.entries).await
     }
 
     async fn deploy_code(&self, draft: Draft, code: Bytes) -> Result<Deployed, Failure> {
         let checked = check(&code, draft.abi, draft.entry.as_deref(), draft.limits)?;
-        let options = kubo::Add { pin: true, pin_name: Some("timerose/code".to_owned()), ..kubo::Add::default() };
-        let added = self.kubo.add(kubo::AddBody::bytes(code), &options).await.map_err(|e| unreachable_kubo(&e, "storing the code"))?;
+        let options = kubo::Add {
+            pin: true,
+            pin_name: Some("timerose/code".to_owned()),
+            ..kubo::Add::default()
+        };
+        let added = self
+            .kubo
+            .add(kubo::AddBody::bytes(code), &options)
+            .await
+            .map_err(|e| unreachable_kubo(&e, "storing the code"))?;
         let manifest = Manifest {
             name: draft.name,
             description: draft.description,
@@ -84,8 +112,13 @@ impl Functions {
 
     /// Stores the manifest and remembers the function.
     async fn publish(&self, manifest: Manifest, entries: Vec<String>) -> Result<Deployed, Failure> {
-        let bytes = dagcbor::encode(&manifest)
-            .map_err(|e| Failure::new(Class::User, "bad_manifest", format!("the manifest has no canonical form: {e}")))?;
+        let bytes = dagcbor::encode(&manifest).map_err(|e| {
+            Failure::new(
+                Class::User,
+                "bad_manifest",
+                format!("the manifest has no canonical form: {e}"),
+            )
+        })?;
         let function = cid_of(DAG_CBOR, &bytes);
         self.kubo
             .block_put(&bytes, kubo::Codec::DagCbor, false)
@@ -95,7 +128,8 @@ impl Functions {
             .pin_add(&function, &named_pin("function"))
             .await
             .map_err(|e| unreachable_kubo(&e, "pinning the manifest"))?;
-        self.content.insert(function, Bytes::copy_from_slice(&bytes));
+        self.content
+            .insert(function, Bytes::copy_from_slice(&bytes));
         let row = FunctionRow {
             cid: function.to_string(),
             name: manifest.name.clone(),
@@ -116,11 +150,19 @@ impl Functions {
     /// Forgets a function and lets Kubo collect its blocks.
     pub(crate) async fn remove(&self, reference: &str) -> Result<Deployed, Failure> {
         let known = self.named(reference)?.ok_or_else(|| unknown(reference))?;
-        self.store.remove_function(&known.function).map_err(|e| of_store(&e))?;
+        self.store
+            .remove_function(&known.function)
+            .map_err(|e| of_store(&e))?;
         let still_used = self.list()?.iter().any(|other| other.code == known.code);
-        for cid in [Some(&known.function), (!still_used).then_some(&known.code)].into_iter().flatten() {
+        for cid in [Some(&known.function), (!still_used).then_some(&known.code)]
+            .into_iter()
+            .flatten()
+        {
             if let Ok(cid) = cid.parse::<Cid>() {
-                self.kubo.pin_rm(&cid).await.map_err(|e| unreachable_kubo(&e, &format!("unpinning {cid}")))?;
+                self.kubo
+                    .pin_rm(&cid)
+                    .await
+                    .map_err(|e| unreachable_kubo(&e, &format!("unpinning {cid}")))?;
             }
         }
         Ok(known)
@@ -128,7 +170,11 @@ impl Functions {
 
     /// The function that `reference` names: a name given at deployment, a CID
     /// or a path.
-    pub(crate) async fn resolve(&self, reference: &str, wait: Duration) -> Result<(Cid, Manifest), Failure> {
+    pub(crate) async fn resolve(
+        &self,
+        reference: &str,
+        wait: Duration,
+    ) -> Result<(Cid, Manifest), Failure> {
         let cid = match self.named(reference)? {
             Some(known) => parse_cid(&known.function)?,
             None => self.resolve_path(reference, wait).await?,
@@ -138,24 +184,45 @@ impl Functions {
 
     /// The CID at the end of a CID, `/ipfs/…` or `ipfs://…`, as version 1.
     pub(crate) async fn resolve_path(&self, path: &str, wait: Duration) -> Result<Cid, Failure> {
-        let bare = path.strip_prefix("ipfs://").or_else(|| path.strip_prefix("/ipfs/")).unwrap_or(path);
+        let bare = path
+            .strip_prefix("ipfs://")
+            .or_else(|| path.strip_prefix("/ipfs/"))
+            .unwrap_or(path);
         if !bare.trim_end_matches('/').contains('/') {
             return parse_cid(bare.trim_end_matches('/'));
         }
         parse_cid(bare.split('/').next().unwrap_or_default())?;
         let full = format!("/ipfs/{bare}");
-        let fetch = kubo::Fetch { timeout: wait, offline: false };
-        self.kubo.resolve(&full, fetch).await.map(version_1).map_err(|e| fetch_failed(&full, wait, e))
+        let fetch = kubo::Fetch {
+            timeout: wait,
+            offline: false,
+        };
+        self.kubo
+            .resolve(&full, fetch)
+            .await
+            .map(version_1)
+            .map_err(|e| fetch_failed(&full, wait, e))
     }
 
     fn named(&self, reference: &str) -> Result<Option<Deployed>, Failure> {
-        Ok(self.list()?.into_iter().find(|f| f.function == reference || f.name.as_deref() == Some(reference)))
+        Ok(self
+            .list()?
+            .into_iter()
+            .find(|f| f.function == reference || f.name.as_deref() == Some(reference)))
     }
 
     async fn read(&self, cid: &Cid, wait: Duration) -> Result<Bytes, Failure> {
-        let options = kubo::Cat { stall: wait, length: Some(MAX_CODE_BYTES as u64 + 1), ..kubo::Cat::default() };
+        let options = kubo::Cat {
+            stall: wait,
+            length: Some(MAX_CODE_BYTES as u64 + 1),
+            ..kubo::Cat::default()
+        };
         let failed = |e| fetch_failed(cid, wait, e);
-        let mut body = self.kubo.cat(&cid.to_string(), &options).await.map_err(failed)?;
+        let mut body = self
+            .kubo
+            .cat(&cid.to_string(), &options)
+            .await
+            .map_err(failed)?;
         let mut code = BytesMut::new();
         while let Some(piece) = body.next().await.map_err(failed)? {
             code.extend_from_slice(&piece);
@@ -177,10 +244,22 @@ pub(crate) fn arguments(manifest: &Manifest, typed: &[String]) -> Result<Vec<Ipl
 }
 
 fn number(text: &str) -> Result<Ipld, Failure> {
-    let integer = text.parse::<i128>().ok().filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok());
-    let float = || text.parse::<f64>().ok().filter(|x| x.is_finite()).map(Ipld::Float);
+    let integer = text
+        .parse::<i128>()
+        .ok()
+        .filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok());
+    let float = || {
+        text.parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite())
+            .map(Ipld::Float)
+    };
     integer.map(Ipld::Integer).or_else(float).ok_or_else(|| {
-        Failure::new(Class::User, "bad_argument", format!("the argument {text:?} is no number, and this function takes numbers"))
+        Failure::new(
+            Class::User,
+            "bad_argument",
+            format!("the argument {text:?} is no number, and this function takes numbers"),
+        )
     })
 }
 
@@ -208,23 +287,36 @@ struct Checked {
 
 /// Checks code; without an ABI, a module that cannot start as a command is
 /// taken for scalar exports.
-fn check(code: &[u8], abi: Option<Abi>, entry: Option<&str>, limits: Limits) -> Result<Checked, Failure> {
+fn check(
+    code: &[u8],
+    abi: Option<Abi>,
+    entry: Option<&str>,
+    limits: Limits,
+) -> Result<Checked, Failure> {
     let try_as = |abi| sandbox::check(code, abi, entry, &limits).map(|report| (abi, report));
     let checked = match abi {
         Some(abi) => try_as(abi),
         None => match try_as(Abi::Wasi) {
-            Err(sandbox::Error::User(sandbox::Fault::MissingExport { name, have })) => try_as(Abi::Scalar)
-                .map_err(|_| sandbox::Error::User(sandbox::Fault::MissingExport { name, have })),
+            Err(sandbox::Error::User(sandbox::Fault::MissingExport { name, have })) => {
+                try_as(Abi::Scalar)
+                    .map_err(|_| sandbox::Error::User(sandbox::Fault::MissingExport { name, have }))
+            }
             other => other,
         },
     };
     let (abi, report) =
         checked.map_err(|fault| Failure::new(Class::User, "bad_code", fault.to_string()))?;
-    Ok(Checked { abi, entries: report.exports })
+    Ok(Checked {
+        abi,
+        entries: report.exports,
+    })
 }
 
 fn named_pin(kind: &str) -> kubo::PinAdd {
-    kubo::PinAdd { name: Some(format!("timerose/{kind}")), ..kubo::PinAdd::default() }
+    kubo::PinAdd {
+        name: Some(format!("timerose/{kind}")),
+        ..kubo::PinAdd::default()
+    }
 }
 
 fn deployed(function: &Cid, manifest: &Manifest, entries: Vec<String>) -> Deployed {
@@ -246,8 +338,12 @@ fn of_row(row: &FunctionRow) -> Option<Deployed> {
 }
 
 fn unknown(reference: &str) -> Failure {
-    Failure::new(Class::User, "not_found", format!("no function {reference:?} is deployed here"))
-        .with_hint("list them with: timerose ps --functions")
+    Failure::new(
+        Class::User,
+        "not_found",
+        format!("no function {reference:?} is deployed here"),
+    )
+    .with_hint("list them with: timerose ps --functions")
 }
 
 /// What a failed store means to the caller.
@@ -272,7 +368,10 @@ mod tests {
 
     #[test]
     fn numbers_stay_exact_and_words_are_refused() {
-        assert_eq!(number("9223372036854775807").unwrap(), Ipld::Integer(9_223_372_036_854_775_807));
+        assert_eq!(
+            number("9223372036854775807").unwrap(),
+            Ipld::Integer(9_223_372_036_854_775_807)
+        );
         assert_eq!(number("0.5").unwrap(), Ipld::Float(0.5));
         assert_eq!(number("ten").unwrap_err().code, "bad_argument");
     }

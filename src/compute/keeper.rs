@@ -14,11 +14,12 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::clock;
-use crate::kubo;
-use crate::model::Block;
-use crate::task::Tasks;
-use crate::wire::block::DAG_CBOR;
-use crate::wire::{car, cid_of, dagcbor};
+use crate::{
+    kubo,
+    model::Block,
+    task::Tasks,
+    wire::{block::DAG_CBOR, car, cid_of, dagcbor},
+};
 
 /// Blocks that may wait; more stay in the store alone.
 const MAX_WAITING: usize = 4_096;
@@ -82,11 +83,19 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
     batch.sort_by_key(|block| block.cid);
     batch.dedup_by_key(|block| block.cid);
     let items = batch.iter().map(|block| block.cid).collect();
-    let root = Batch { timerose: "batch/1", items, at_ms: clock::unix_ms() };
-    let Ok(data) = dagcbor::encode(&root) else { return };
+    let root = Batch {
+        timerose: "batch/1",
+        items,
+        at_ms: clock::unix_ms(),
+    };
+    let Ok(data) = dagcbor::encode(&root) else {
+        return;
+    };
     let root = cid_of(DAG_CBOR, &data);
     batch.push(Block { cid: root, data });
-    let Ok(archive) = car::write(&[root], batch.iter().map(|b| (&b.cid, b.data.as_slice()))) else { return };
+    let Ok(archive) = car::write(&[root], batch.iter().map(|b| (&b.cid, b.data.as_slice()))) else {
+        return;
+    };
     let archive = Bytes::from(archive);
     for tried in 1..=TRIES {
         match store(kubo, &root, &archive, batch.len()).await {
@@ -99,9 +108,21 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
     }
 }
 
-async fn store(kubo: &kubo::Client, root: &Cid, archive: &Bytes, blocks: usize) -> Result<(), kubo::Error> {
+async fn store(
+    kubo: &kubo::Client,
+    root: &Cid,
+    archive: &Bytes,
+    blocks: usize,
+) -> Result<(), kubo::Error> {
     let body = futures_util::stream::iter([Ok(archive.clone())]);
     kubo.dag_import(body, false, &kubo::Cat::default()).await?;
     let name = format!("timerose/batch/{}-{blocks}", clock::unix_ms());
-    kubo.pin_add(root, &kubo::PinAdd { name: Some(name), ..kubo::PinAdd::default() }).await
+    kubo.pin_add(
+        root,
+        &kubo::PinAdd {
+            name: Some(name),
+            ..kubo::PinAdd::default()
+        },
+    )
+    .await
 }

@@ -8,14 +8,13 @@ use bytes::Bytes;
 use cid::Cid;
 use tracing::warn;
 
-use super::clock;
-use super::content::Content;
-use super::keeper::Keeper;
-use crate::kubo;
-use crate::model::{Block, Outcome, Receipt};
-use crate::store::{ReceiptRow, Store};
-use crate::wire::block::DAG_CBOR;
-use crate::wire::{cid_of, dagcbor};
+use super::{clock, content::Content, keeper::Keeper};
+use crate::{
+    kubo,
+    model::{Block, Outcome, Receipt},
+    store::{ReceiptRow, Store},
+    wire::{block::DAG_CBOR, cid_of, dagcbor},
+};
 
 /// A receipt that answers a call.
 #[derive(Clone, Debug)]
@@ -37,22 +36,54 @@ pub(crate) struct Memo {
 
 impl Memo {
     /// A memory in `store`; outputs too large for it lie in `kubo`.
-    pub(crate) const fn new(store: Store, kubo: kubo::Client, content: Content, keeper: Keeper) -> Self {
-        Self { store, kubo, content, keeper }
+    pub(crate) const fn new(
+        store: Store,
+        kubo: kubo::Client,
+        content: Content,
+        keeper: Keeper,
+    ) -> Self {
+        Self {
+            store,
+            kubo,
+            content,
+            keeper,
+        }
     }
 
     /// A receipt of `call` whose output is at hand.
     pub(crate) async fn recall(&self, call: &Cid) -> Option<Known> {
         let row = self.store.memo(call).ok()??;
         let receipt: Receipt = dagcbor::decode(&row.body).ok()?;
-        let Outcome::Ok { output, logs, .. } = &receipt.outcome else { return None };
+        let Outcome::Ok { output, logs, .. } = &receipt.outcome else {
+            return None;
+        };
         if let Some(data) = self.block(output) {
-            let logs = logs.and_then(|cid| Some(Block { cid, data: self.block(&cid)?.to_vec() }));
-            let blocks = [Block { cid: *output, data: data.to_vec() }].into_iter().chain(logs).collect();
-            return Some(Known { receipt: row.body, blocks });
+            let logs = logs.and_then(|cid| {
+                Some(Block {
+                    cid,
+                    data: self.block(&cid)?.to_vec(),
+                })
+            });
+            let blocks = [Block {
+                cid: *output,
+                data: data.to_vec(),
+            }]
+            .into_iter()
+            .chain(logs)
+            .collect();
+            return Some(Known {
+                receipt: row.body,
+                blocks,
+            });
         }
-        if matches!(self.kubo.block_stat(output, kubo::Fetch::local()).await, Ok(Some(_))) {
-            return Some(Known { receipt: row.body, blocks: Vec::new() });
+        if matches!(
+            self.kubo.block_stat(output, kubo::Fetch::local()).await,
+            Ok(Some(_))
+        ) {
+            return Some(Known {
+                receipt: row.body,
+                blocks: Vec::new(),
+            });
         }
         self.forget(&row.cid);
         None
@@ -60,7 +91,13 @@ impl Memo {
 
     /// Keeps a verified receipt with its blocks; gives its CID. `is_pure`
     /// says whether it may answer later calls.
-    pub(crate) fn learn(&self, bytes: &[u8], receipt: &Receipt, blocks: Vec<Block>, is_pure: bool) -> Cid {
+    pub(crate) fn learn(
+        &self,
+        bytes: &[u8],
+        receipt: &Receipt,
+        blocks: Vec<Block>,
+        is_pure: bool,
+    ) -> Cid {
         let cid = cid_of(DAG_CBOR, bytes);
         let at_ms = clock::unix_ms();
         let row = ReceiptRow {
@@ -72,19 +109,26 @@ impl Memo {
             body: bytes.to_vec(),
         };
         let stored = self.store.put_receipt(&row).and_then(|()| {
-            blocks.iter().try_for_each(|block| self.store.put_block(&block.cid, &block.data, at_ms))
+            blocks
+                .iter()
+                .try_for_each(|block| self.store.put_block(&block.cid, &block.data, at_ms))
         });
         if let Err(error) = stored {
             warn!(receipt = %cid, %error, "a receipt is not remembered");
         }
         self.content.insert(cid, Bytes::copy_from_slice(bytes));
-        self.keeper.keep(blocks.into_iter().chain([Block { cid, data: bytes.to_vec() }]));
+        self.keeper.keep(blocks.into_iter().chain([Block {
+            cid,
+            data: bytes.to_vec(),
+        }]));
         cid
     }
 
     /// A small block, from memory or the store.
     pub(crate) fn block(&self, cid: &Cid) -> Option<Bytes> {
-        self.content.in_memory(cid).or_else(|| self.store.block(cid).ok()?.map(Bytes::from))
+        self.content
+            .in_memory(cid)
+            .or_else(|| self.store.block(cid).ok()?.map(Bytes::from))
     }
 
     fn forget(&self, receipt: &str) {

@@ -2,8 +2,7 @@
 //!
 //! Plain values; paths of the caller's machine were already read by the door.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

@@ -13,26 +13,24 @@ mod prepare;
 mod ranking;
 mod verify;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::drive::Driver;
-use self::open::Open;
-use self::placement::Placement;
-use self::prepare::Prepared;
-use super::content::Content;
-use super::function::Functions;
-use super::memo::Memo;
-use super::{ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record};
-use crate::kubo;
-use crate::mesh::{Address, Mesh};
-use crate::model::{Class, InvocationId, LeaseId, Message};
-use crate::store::Store;
-use crate::task::Tasks;
+use self::{drive::Driver, open::Open, placement::Placement, prepare::Prepared};
+use super::{
+    ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record, content::Content,
+    function::Functions, memo::Memo,
+};
+use crate::{
+    kubo,
+    mesh::{Address, Mesh},
+    model::{Class, InvocationId, LeaseId, Message},
+    store::Store,
+    task::Tasks,
+};
 
 /// Events that may wait for a slow door.
 const MAX_EVENTS: usize = 64;
@@ -74,7 +72,12 @@ impl Scheduler {
     pub(crate) fn start(parts: Parts, tasks: &Tasks) -> Self {
         let placement = Placement::new(parts.mesh.clone());
         let open = Arc::new(Open::new(parts.store.clone(), parts.config.max_open));
-        Self { parts: Arc::new(parts), open, placement, tasks: tasks.clone() }
+        Self {
+            parts: Arc::new(parts),
+            open,
+            placement,
+            tasks: tasks.clone(),
+        }
     }
 
     /// Hears one message of an executor.
@@ -82,9 +85,13 @@ impl Scheduler {
         match message {
             Message::Report(report) => self.placement.reported(&from.peer, report),
             Message::Heartbeat { leases } => self.heartbeat(from, leases),
-            Message::Accept { lease } => self.open.tell(&from, lease, lifecycle::Event::Accepted(lease)),
+            Message::Accept { lease } => {
+                self.open
+                    .tell(&from, lease, lifecycle::Event::Accepted(lease))
+            }
             Message::Decline { lease, reason } => {
-                self.open.tell(&from, lease, lifecycle::Event::Declined(lease, reason));
+                self.open
+                    .tell(&from, lease, lifecycle::Event::Declined(lease, reason));
             }
             Message::Result(delivery) => {
                 if let Some(late) = self.open.deliver(&from, delivery) {
@@ -140,7 +147,11 @@ impl Scheduler {
     ) -> Result<Explanation, Failure> {
         let prepared = Prepared::make(&self.parts, request, input).await?;
         let mut explanation = self.placement.find(&prepared).await.explanation;
-        explanation.chosen = explanation.candidates.iter().find(|c| c.veto.is_none()).map(|c| c.peer.clone());
+        explanation.chosen = explanation
+            .candidates
+            .iter()
+            .find(|c| c.veto.is_none())
+            .map(|c| c.peer.clone());
         Ok(explanation)
     }
 
@@ -167,7 +178,11 @@ impl Scheduler {
             let over = ended.wait_for(|is_over| *is_over);
             if tokio::time::timeout(wait, over).await.is_err() {
                 let waited = kubo::format_go_duration(wait);
-                return Err(Failure::new(Class::Deadline, "still_open", format!("still open after {waited}")));
+                return Err(Failure::new(
+                    Class::Deadline,
+                    "still_open",
+                    format!("still open after {waited}"),
+                ));
             }
         }
         self.open.record(&record.invocation)
@@ -194,7 +209,11 @@ impl Scheduler {
         for lease in leases {
             if self.open.knows(&from, lease.lease) {
                 known.push(lease.lease);
-                self.open.tell(&from, lease.lease, lifecycle::Event::Heard(lease.lease, lease.progress));
+                self.open.tell(
+                    &from,
+                    lease.lease,
+                    lifecycle::Event::Heard(lease.lease, lease.progress),
+                );
             } else {
                 cancel.push(lease.lease);
             }

@@ -10,13 +10,10 @@ use std::time::Duration;
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
-use super::content::unreachable_kubo;
-use super::executor::claimed_bytes;
-use super::function::of_store;
-use super::{Failure, clock};
-use crate::kubo;
-use crate::model::InvocationId;
-use crate::store::Store;
+use super::{
+    Failure, clock, content::unreachable_kubo, executor::claimed_bytes, function::of_store,
+};
+use crate::{kubo, model::InvocationId, store::Store};
 
 /// Every name of ours starts so.
 const PREFIX: &str = "timerose/";
@@ -79,11 +76,19 @@ impl Storage {
                     sum.count += 1;
                     sum.bytes = sum.bytes.saturating_add(kept.bytes);
                 }
-                None => sums.push(Sum { kind: kept.kind, count: 1, bytes: kept.bytes }),
+                None => sums.push(Sum {
+                    kind: kept.kind,
+                    count: 1,
+                    bytes: kept.bytes,
+                }),
             }
         }
         let tables = self.store.sizes().map_err(|e| of_store(&e))?;
-        sums.extend(tables.into_iter().map(|(t, count, bytes)| Sum { kind: format!("store: {t}"), count, bytes }));
+        sums.extend(tables.into_iter().map(|(t, count, bytes)| Sum {
+            kind: format!("store: {t}"),
+            count,
+            bytes,
+        }));
         Ok(sums)
     }
 
@@ -93,7 +98,8 @@ impl Storage {
         let gone = expired(self.list().await?, now, self.quota);
         if !dry_run {
             self.release(&gone).await?;
-            let before = now.saturating_sub(u64::try_from(self.quota.keep.as_millis()).unwrap_or(u64::MAX));
+            let before =
+                now.saturating_sub(u64::try_from(self.quota.keep.as_millis()).unwrap_or(u64::MAX));
             self.store.forget_before(before).map_err(|e| of_store(&e))?;
         }
         Ok(gone)
@@ -104,28 +110,50 @@ impl Storage {
         let gone = self.list().await?;
         if !dry_run {
             self.release(&gone).await?;
-            self.store.forget_before(u64::MAX >> 1).map_err(|e| of_store(&e))?;
+            self.store
+                .forget_before(u64::MAX >> 1)
+                .map_err(|e| of_store(&e))?;
             for row in self.store.functions().map_err(|e| of_store(&e))? {
-                self.store.remove_function(&row.cid).map_err(|e| of_store(&e))?;
+                self.store
+                    .remove_function(&row.cid)
+                    .map_err(|e| of_store(&e))?;
             }
         }
         Ok(gone)
     }
 
     async fn list(&self) -> Result<Vec<Kept>, Failure> {
-        let pins = self.kubo.pin_ls(Some(PREFIX)).await.map_err(|e| unreachable_kubo(&e, "listing pins"))?;
+        let pins = self
+            .kubo
+            .pin_ls(Some(PREFIX))
+            .await
+            .map_err(|e| unreachable_kubo(&e, "listing pins"))?;
         let mut kept = Vec::with_capacity(pins.len());
         for pin in pins {
-            let Some((kind, at_ms)) = told_by_name(&pin.name) else { continue };
-            let bytes = claimed_bytes(&self.kubo, &pin.cid).await.ok().flatten().unwrap_or(0);
-            kept.push(Kept { kind, cid: pin.cid.to_string(), at_ms, bytes });
+            let Some((kind, at_ms)) = told_by_name(&pin.name) else {
+                continue;
+            };
+            let bytes = claimed_bytes(&self.kubo, &pin.cid)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or(0);
+            kept.push(Kept {
+                kind,
+                cid: pin.cid.to_string(),
+                at_ms,
+                bytes,
+            });
         }
         Ok(kept)
     }
 
     async fn release(&self, gone: &[Kept]) -> Result<(), Failure> {
         for cid in gone.iter().filter_map(|kept| kept.cid.parse::<Cid>().ok()) {
-            self.kubo.pin_rm(&cid).await.map_err(|e| unreachable_kubo(&e, "unpinning"))?;
+            self.kubo
+                .pin_rm(&cid)
+                .await
+                .map_err(|e| unreachable_kubo(&e, "unpinning"))?;
         }
         Ok(())
     }
@@ -137,14 +165,21 @@ fn told_by_name(name: &str) -> Option<(String, u64)> {
     let kind = parts.next()?.to_owned();
     let at = parts.next().unwrap_or_default();
     let millis = at.split('-').next().and_then(|digits| digits.parse().ok());
-    let at_ms = at.parse::<InvocationId>().map(|id| id.unix_ms()).ok().or(millis);
+    let at_ms = at
+        .parse::<InvocationId>()
+        .map(|id| id.unix_ms())
+        .ok()
+        .or(millis);
     Some((kind, at_ms.unwrap_or(0)))
 }
 
 /// What goes: older than `keep`, then the oldest while more than `max`.
 fn expired(kept: Vec<Kept>, now: u64, quota: Quota) -> Vec<Kept> {
     let before = now.saturating_sub(u64::try_from(quota.keep.as_millis()).unwrap_or(u64::MAX));
-    let mut results: Vec<Kept> = kept.into_iter().filter(|k| EXPIRING.contains(&k.kind.as_str())).collect();
+    let mut results: Vec<Kept> = kept
+        .into_iter()
+        .filter(|k| EXPIRING.contains(&k.kind.as_str()))
+        .collect();
     results.sort_by_key(|k| std::cmp::Reverse(k.at_ms));
     let mut sum = 0u64;
     results.retain(|k| {
@@ -159,13 +194,26 @@ mod tests {
     use super::*;
 
     fn kept(kind: &str, at_ms: u64, bytes: u64) -> Kept {
-        Kept { kind: kind.to_owned(), cid: format!("{kind}{at_ms}"), at_ms, bytes }
+        Kept {
+            kind: kind.to_owned(),
+            cid: format!("{kind}{at_ms}"),
+            at_ms,
+            bytes,
+        }
     }
 
     #[test]
     fn results_go_by_age_and_then_oldest_first_but_functions_stay() {
-        let all = vec![kept("output", 100, 6), kept("output", 900, 6), kept("output", 950, 6), kept("code", 1, 99)];
-        let quota = Quota { keep: Duration::from_millis(500), max_bytes: 10 };
+        let all = vec![
+            kept("output", 100, 6),
+            kept("output", 900, 6),
+            kept("output", 950, 6),
+            kept("code", 1, 99),
+        ];
+        let quota = Quota {
+            keep: Duration::from_millis(500),
+            max_bytes: 10,
+        };
         let gone: Vec<u64> = expired(all, 1_000, quota).iter().map(|k| k.at_ms).collect();
         assert_eq!(gone, [900, 100]);
     }
@@ -173,8 +221,14 @@ mod tests {
     #[test]
     fn a_name_tells_kind_and_time() {
         let id = InvocationId::new(1_700_000_000_000, 7);
-        assert_eq!(told_by_name(&format!("timerose/output/{id}")), Some(("output".into(), 1_700_000_000_000)));
-        assert_eq!(told_by_name("timerose/batch/1700-12"), Some(("batch".into(), 1_700)));
+        assert_eq!(
+            told_by_name(&format!("timerose/output/{id}")),
+            Some(("output".into(), 1_700_000_000_000))
+        );
+        assert_eq!(
+            told_by_name("timerose/batch/1700-12"),
+            Some(("batch".into(), 1_700))
+        );
         assert_eq!(told_by_name("timerose/code"), Some(("code".into(), 0)));
         assert_eq!(told_by_name("somebody/else"), None);
     }

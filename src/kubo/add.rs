@@ -8,10 +8,14 @@ use std::path::Path;
 use cid::Cid;
 use serde::Deserialize;
 
-use super::block::parse_cid;
-use super::directory::{self, Tree};
-use super::ndjson::LINE_LIMIT;
-use super::{Add, AddBody, Client, Error, command, upload::Upload};
+use super::{
+    Add, AddBody, Client, Error,
+    block::parse_cid,
+    command,
+    directory::{self, Tree},
+    ndjson::LINE_LIMIT,
+    upload::Upload,
+};
 
 /// What was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,9 @@ impl Client {
         }
         let event = last.ok_or(Error::EmptyAnswer { command: path })?;
         let size = event.size.parse().unwrap_or(0);
-        Ok(Added { cid: parse_cid(path, &event.hash)?, size })
+        Ok(Added {
+            cid: parse_cid(path, &event.hash)?,
+            size,
+        })
     }
 }

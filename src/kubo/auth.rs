@@ -3,11 +3,9 @@
 //! Takes `bearer:TOKEN` or `basic:USER:PASSWORD`, gives the value of the
 //! `Authorization` header. Never shows the secret.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 
 use super::Error;
@@ -30,7 +28,9 @@ impl FromStr for Auth {
     fn from_str(secret: &str) -> Result<Self, Error> {
         let text = match secret.split_once(':') {
             Some(("bearer", token)) if !token.is_empty() => format!("Bearer {token}"),
-            Some(("basic", pair)) if pair.contains(':') => format!("Basic {}", STANDARD.encode(pair)),
+            Some(("basic", pair)) if pair.contains(':') => {
+                format!("Basic {}", STANDARD.encode(pair))
+            }
             Some(("basic", encoded)) if !encoded.is_empty() => format!("Basic {encoded}"),
             _ => return Err(Error::BadAuth),
         };

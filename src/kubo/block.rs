@@ -68,7 +68,11 @@ pub fn verify_block(cid: &Cid, bytes: &[u8]) -> Result<(), Error> {
         IDENTITY => bytes == cid.hash().digest(),
         code => return Err(Error::UnsupportedHash { cid: *cid, code }),
     };
-    if same { Ok(()) } else { Err(Error::HashMismatch { cid: *cid }) }
+    if same {
+        Ok(())
+    } else {
+        Err(Error::HashMismatch { cid: *cid })
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,7 +94,9 @@ impl Client {
             SHA2_256 => {}
             code => return Err(Error::UnsupportedHash { cid: *cid, code }),
         }
-        let bytes = self.bytes(fetch.request(&command::BLOCK_GET, cid), BLOCK_LIMIT).await?;
+        let bytes = self
+            .bytes(fetch.request(&command::BLOCK_GET, cid), BLOCK_LIMIT)
+            .await?;
         verify_block(cid, &bytes)?;
         Ok(bytes)
     }
@@ -104,7 +110,11 @@ impl Client {
         let path = command::BLOCK_PUT.path;
         if bytes.len() > BLOCK_LIMIT {
             let (size, limit) = (bytes.len() as u64, BLOCK_LIMIT as u64);
-            return Err(Error::TooLarge { what: path, size, limit });
+            return Err(Error::TooLarge {
+                what: path,
+                size,
+                limit,
+            });
         }
         let request = Request::new(&command::BLOCK_PUT)
             .flag("cid-codec", codec.name())
@@ -117,7 +127,10 @@ impl Client {
         if stored.hash() == cid.hash() {
             return Ok(cid);
         }
-        Err(Error::BadAnswer { command: path, reason: format!("stored {stored} instead of {cid}") })
+        Err(Error::BadAnswer {
+            command: path,
+            reason: format!("stored {stored} instead of {cid}"),
+        })
     }
 
     /// The size of a block in bytes, or nothing if it is not to be had: with
@@ -126,7 +139,9 @@ impl Client {
     /// # Errors
     /// Any of [`Error`] but an absent block.
     pub async fn block_stat(&self, cid: &Cid, fetch: Fetch) -> Result<Option<u64>, Error> {
-        let answer = self.json::<Answer>(fetch.request(&command::BLOCK_STAT, cid)).await;
+        let answer = self
+            .json::<Answer>(fetch.request(&command::BLOCK_STAT, cid))
+            .await;
         match answer {
             Ok(answer) => Ok(Some(answer.size)),
             Err(Error::NotLocal { .. }) => Ok(None),
@@ -136,7 +151,10 @@ impl Client {
 }
 
 pub(super) fn parse_cid(command: &'static str, text: &str) -> Result<Cid, Error> {
-    let bad = |error| Error::BadAnswer { command, reason: format!("`{text}` is no CID: {error}") };
+    let bad = |error| Error::BadAnswer {
+        command,
+        reason: format!("`{text}` is no CID: {error}"),
+    };
     text.parse().map_err(bad)
 }
 
@@ -150,7 +168,10 @@ mod tests {
     fn one_flipped_bit_is_a_mismatch() {
         let cid = Codec::Raw.cid(b"block");
         verify_block(&cid, b"block").unwrap();
-        assert!(matches!(verify_block(&cid, b"clock"), Err(Error::HashMismatch { .. })));
+        assert!(matches!(
+            verify_block(&cid, b"clock"),
+            Err(Error::HashMismatch { .. })
+        ));
     }
 
     #[test]
@@ -163,6 +184,9 @@ mod tests {
     #[test]
     fn other_hashes_are_refused_by_type() {
         let cid = Cid::new_v1(0x55, Multihash::wrap(0x13, &[0; 64]).unwrap());
-        assert!(matches!(verify_block(&cid, b"x"), Err(Error::UnsupportedHash { code: 0x13, .. })));
+        assert!(matches!(
+            verify_block(&cid, b"x"),
+            Err(Error::UnsupportedHash { code: 0x13, .. })
+        ));
     }
 }

@@ -4,19 +4,20 @@
 //! trailer and time are checked. Never gives `None` for a body whose end was
 //! not seen.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::Error;
-use super::upload::Meter;
+use super::{Error, upload::Meter};
 
 /// Kubo's trailer for what went wrong after the first byte.
 const STREAM_ERROR: &str = "x-stream-error";
@@ -47,7 +48,15 @@ impl Patience {
         stall: Option<Duration>,
         meter: Option<Arc<Meter>>,
     ) -> Self {
-        Self { command, limit, deadline: None, stall, stalled: None, meter, seen: 0 }
+        Self {
+            command,
+            limit,
+            deadline: None,
+            stall,
+            stalled: None,
+            meter,
+            seen: 0,
+        }
     }
 
     /// Sets or lifts the deadline of the whole exchange.
@@ -78,14 +87,22 @@ impl Patience {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Error::Timeout { command: self.command, after: self.limit });
+            return Poll::Ready(Error::Timeout {
+                command: self.command,
+                after: self.limit,
+            });
         }
-        let Some(stall) = self.stall else { return Poll::Pending };
+        let Some(stall) = self.stall else {
+            return Poll::Pending;
+        };
         loop {
             let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
             ready!(stalled.as_mut().poll(cx));
             if !self.has_uploaded() {
-                return Poll::Ready(Error::Stalled { command: self.command, after: stall });
+                return Poll::Ready(Error::Stalled {
+                    command: self.command,
+                    after: stall,
+                });
             }
             self.stalled = None;
         }
@@ -99,7 +116,10 @@ impl Patience {
 
     /// The source's own failure, if that is why the exchange broke.
     pub(super) fn blame(&self, error: Error) -> Error {
-        self.meter.as_ref().and_then(|meter| meter.failure()).unwrap_or(error)
+        self.meter
+            .as_ref()
+            .and_then(|meter| meter.failure())
+            .unwrap_or(error)
     }
 }
 
@@ -116,11 +136,23 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(response: reqwest::Response, patience: Patience) -> Self {
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let expected = header(CONTENT_LENGTH).and_then(|value| value.parse().ok());
         let is_stream = header(LINES).or(header(BYTES)).is_some();
         let body = http::Response::<reqwest::Body>::from(response).into_body();
-        Self { body, patience, got: 0, expected, is_stream, ended: false }
+        Self {
+            body,
+            patience,
+            got: 0,
+            expected,
+            is_stream,
+            ended: false,
+        }
     }
 
     pub(super) fn command(&self) -> &'static str {
@@ -134,7 +166,11 @@ impl Frames {
     /// Refuses an answer that is no stream where one is due.
     pub(super) fn streamed(self) -> Result<Self, Error> {
         let command = self.command();
-        if self.is_stream { Ok(self) } else { Err(Error::EmptyAnswer { command }) }
+        if self.is_stream {
+            Ok(self)
+        } else {
+            Err(Error::EmptyAnswer { command })
+        }
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
@@ -175,7 +211,11 @@ impl Frames {
     }
 
     pub(super) fn truncated(&self) -> Error {
-        Error::Truncated { command: self.command(), got: self.got, expected: self.expected }
+        Error::Truncated {
+            command: self.command(),
+            got: self.got,
+            expected: self.expected,
+        }
     }
 
     fn trailer_error(&self, frame: Frame<Bytes>) -> Option<Error> {
@@ -193,14 +233,20 @@ impl Frames {
             all.extend_from_slice(&data);
             if all.len() > limit {
                 let (size, limit) = (all.len() as u64, limit as u64);
-                return Err(Error::TooLarge { what: self.command(), size, limit });
+                return Err(Error::TooLarge {
+                    what: self.command(),
+                    size,
+                    limit,
+                });
             }
         }
         Ok(all.freeze())
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        std::future::poll_fn(|cx| self.poll_data(cx)).await.transpose()
+        std::future::poll_fn(|cx| self.poll_data(cx))
+            .await
+            .transpose()
     }
 }
 
@@ -231,17 +277,29 @@ impl Content {
             command: frames.command(),
             reason: "the length is not announced".to_owned(),
         })?;
-        Ok(Self { frames, end: End::Length(length) })
+        Ok(Self {
+            frames,
+            end: End::Length(length),
+        })
     }
 
     /// A tar. What Kubo announces there is the length of the files in it.
     pub(super) fn tar(frames: Frames) -> Result<Self, Error> {
-        let frames = Frames { expected: None, ..frames.streamed()? };
-        Ok(Self { frames, end: End::Tar(0) })
+        let frames = Frames {
+            expected: None,
+            ..frames.streamed()?
+        };
+        Ok(Self {
+            frames,
+            end: End::Tar(0),
+        })
     }
 
     pub(super) fn car(frames: Frames) -> Result<Self, Error> {
-        Ok(Self { frames: frames.streamed()?, end: End::Car })
+        Ok(Self {
+            frames: frames.streamed()?,
+            end: End::Car,
+        })
     }
 
     /// How many bytes will come, where it is known beforehand.
@@ -258,7 +316,9 @@ impl Content {
     /// # Errors
     /// Whatever cut the transfer; after an error nothing more comes.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        std::future::poll_fn(|cx| self.poll_bytes(cx)).await.transpose()
+        std::future::poll_fn(|cx| self.poll_bytes(cx))
+            .await
+            .transpose()
     }
 
     /// Reads all of it into memory.
@@ -271,7 +331,9 @@ impl Content {
         let mut all = BytesMut::new();
         let mut size = self.length().unwrap_or(0);
         while size <= limit {
-            let Some(data) = self.next().await? else { return Ok(all.freeze()) };
+            let Some(data) = self.next().await? else {
+                return Ok(all.freeze());
+            };
             all.extend_from_slice(&data);
             size = size.max(all.len() as u64);
         }
@@ -301,7 +363,11 @@ const TAR_END: u64 = 1024;
 
 fn trailing_zeros(before: u64, data: &[u8]) -> u64 {
     let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
-    if zeros == data.len() { before + zeros as u64 } else { zeros as u64 }
+    if zeros == data.len() {
+        before + zeros as u64
+    } else {
+        zeros as u64
+    }
 }
 
 impl Stream for Content {

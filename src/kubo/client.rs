@@ -4,8 +4,10 @@
 //! beside this one. Follows Kubo to a new address; opens no connection before
 //! the first call.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, TE};
 
@@ -36,7 +38,12 @@ impl Config {
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         let user_agent = concat!("timerose/", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { endpoint, auth: None, timeout: Duration::from_secs(10), user_agent }
+        Self {
+            endpoint,
+            auth: None,
+            timeout: Duration::from_secs(10),
+            user_agent,
+        }
     }
 }
 
@@ -67,7 +74,12 @@ impl Client {
     /// [`Error::BadEndpoint`] if no HTTP client can be built for the address.
     pub fn new(config: Config) -> Result<Self, Error> {
         let connection = Connection::new(&config, config.endpoint.clone())?;
-        Ok(Self { inner: Arc::new(Inner { config, connection: RwLock::new(connection) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                connection: RwLock::new(connection),
+            }),
+        })
     }
 
     /// Where Kubo was last found.
@@ -88,12 +100,20 @@ impl Client {
             return Ok(false);
         }
         let connection = Connection::new(&self.inner.config, found)?;
-        *self.inner.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+        *self
+            .inner
+            .connection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = connection;
         Ok(true)
     }
 
     pub(super) fn connection(&self) -> Connection {
-        self.inner.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .connection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn timeout(&self) -> Duration {

@@ -19,11 +19,19 @@ pub(super) struct Command {
 pub(super) const GLOBAL_KEYS: [&str; 2] = ["timeout", "offline"];
 
 const fn read(path: &'static str, keys: &'static [&'static str]) -> Command {
-    Command { path, keys, repeatable: true }
+    Command {
+        path,
+        keys,
+        repeatable: true,
+    }
 }
 
 const fn write(path: &'static str, keys: &'static [&'static str]) -> Command {
-    Command { path, keys, repeatable: false }
+    Command {
+        path,
+        keys,
+        repeatable: false,
+    }
 }
 
 pub(super) static ID: Command = read("id", &[]);
@@ -108,6 +116,9 @@ static ALL: [&Command; 29] = [
 /// ones included.
 pub fn option_keys() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
     ALL.iter().map(|command| {
-        (command.path, command.keys.iter().chain(&GLOBAL_KEYS).copied().collect())
+        (
+            command.path,
+            command.keys.iter().chain(&GLOBAL_KEYS).copied().collect(),
+        )
     })
 }

@@ -7,9 +7,7 @@
 use cid::Cid;
 use serde::Deserialize;
 
-use super::block::parse_cid;
-use super::ndjson::LINE_LIMIT;
-use super::{Cat, Client, Content, Error, Fetch, command};
+use super::{Cat, Client, Content, Error, Fetch, block::parse_cid, command, ndjson::LINE_LIMIT};
 
 /// What an entry of a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +88,18 @@ impl Client {
     /// Any of [`Error`].
     pub async fn ls(&self, path: &str, fetch: Fetch) -> Result<Vec<Entry>, Error> {
         let request = fetch.request(&command::LS, path);
-        let request = request.flag("resolve-type", true).flag("size", true).flag("stream", true);
+        let request = request
+            .flag("resolve-type", true)
+            .flag("size", true)
+            .flag("stream", true);
         let mut lines = self.lines::<Listing>(request, LINE_LIMIT).await?;
         let mut entries = Vec::new();
         while let Some(listing) = lines.next().await? {
-            let links = listing.objects.into_iter().filter_map(|object| object.links).flatten();
+            let links = listing
+                .objects
+                .into_iter()
+                .filter_map(|object| object.links)
+                .flatten();
             for link in links.filter(|link| !link.name.is_empty()) {
                 entries.push(entry(link)?);
             }
@@ -107,7 +112,9 @@ impl Client {
     /// # Errors
     /// [`Error::Rpc`] for a link that is not there, else any of [`Error`].
     pub async fn resolve(&self, path: &str, fetch: Fetch) -> Result<Cid, Error> {
-        let request = fetch.request(&command::RESOLVE, path).flag("recursive", true);
+        let request = fetch
+            .request(&command::RESOLVE, path)
+            .flag("recursive", true);
         let answer: Resolved = self.json(request).await?;
         let text = answer.path.strip_prefix("/ipfs/").unwrap_or(&answer.path);
         parse_cid(command::RESOLVE.path, text)
@@ -122,5 +129,10 @@ fn entry(link: Link) -> Result<Entry, Error> {
         _ => Kind::File,
     };
     let cid = parse_cid(command::LS.path, &link.hash)?;
-    Ok(Entry { name: link.name, cid, size: link.size, kind })
+    Ok(Entry {
+        name: link.name,
+        cid,
+        size: link.size,
+        kind,
+    })
 }

@@ -10,9 +10,10 @@ use cid::Cid;
 use futures_util::Stream;
 use serde::Deserialize;
 
-use super::block::parse_cid;
-use super::ndjson::LINE_LIMIT;
-use super::{AddBody, Cat, Client, Content, Error, Fetch, command, rpc::Request, upload::Upload};
+use super::{
+    AddBody, Cat, Client, Content, Error, Fetch, block::parse_cid, command, ndjson::LINE_LIMIT,
+    rpc::Request, upload::Upload,
+};
 
 /// The size of a DAG, as Kubo counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +60,14 @@ impl Client {
     /// # Errors
     /// [`Error::NotLocal`] offline and incomplete, else any of [`Error`].
     pub async fn dag_stat(&self, cid: &Cid, fetch: Fetch) -> Result<DagStat, Error> {
-        let request = fetch.request(&command::DAG_STAT, cid).flag("progress", false);
+        let request = fetch
+            .request(&command::DAG_STAT, cid)
+            .flag("progress", false);
         let answer: StatAnswer = self.json(request).await?;
-        Ok(DagStat { blocks: answer.unique_blocks, bytes: answer.total_size })
+        Ok(DagStat {
+            blocks: answer.unique_blocks,
+            bytes: answer.total_size,
+        })
     }
 
     /// Imports a CAR; with `pin_roots` every root is pinned recursively. Gives
@@ -70,7 +76,12 @@ impl Client {
     /// # Errors
     /// [`Error::PinFailed`] for the first root that could not be pinned (its
     /// blocks are stored nevertheless), else any of [`Error`].
-    pub async fn dag_import<S>(&self, car: S, pin_roots: bool, limits: &Cat) -> Result<Vec<Cid>, Error>
+    pub async fn dag_import<S>(
+        &self,
+        car: S,
+        pin_roots: bool,
+        limits: &Cat,
+    ) -> Result<Vec<Cid>, Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
@@ -88,11 +99,18 @@ impl Client {
             let Some(root) = event.root else { continue };
             let cid = parse_cid(path, &root.cid.cid)?;
             if !root.pin_error_msg.is_empty() {
-                return Err(Error::PinFailed { cid, message: root.pin_error_msg });
+                return Err(Error::PinFailed {
+                    cid,
+                    message: root.pin_error_msg,
+                });
             }
             roots.push(cid);
         }
-        if done { Ok(roots) } else { Err(Error::EmptyAnswer { command: path }) }
+        if done {
+            Ok(roots)
+        } else {
+            Err(Error::EmptyAnswer { command: path })
+        }
     }
 
     /// The DAG under `cid` as a CAR.

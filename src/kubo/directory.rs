@@ -4,20 +4,26 @@
 //! reads: a directory before what is in it. Never follows a symbolic link,
 //! opens a file only when its turn comes.
 
-use std::ffi::OsStr;
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    fs::Metadata,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::fs;
 use tokio_util::io::ReaderStream;
 
-use super::Error;
-use super::upload::{Part, PartKind, percent_encode};
+use super::{
+    Error,
+    upload::{Part, PartKind, percent_encode},
+};
 
 /// Name of the root in the upload; it does not change the CID.
 pub(super) const ROOT: &str = "root";
@@ -38,7 +44,11 @@ pub struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { max_entries: 1_000_000, max_bytes: 1 << 40, hidden: true }
+        Self {
+            max_entries: 1_000_000,
+            max_bytes: 1 << 40,
+            hidden: true,
+        }
     }
 }
 
@@ -58,7 +68,12 @@ pub(super) async fn walk(root: &Path, tree: &Tree) -> Result<Vec<Found>, Error> 
     if !meta.is_dir() {
         return Err(local(root)(io::ErrorKind::NotADirectory.into()));
     }
-    let start = Found { name: ROOT.to_owned(), path: root.to_owned(), kind: PartKind::Directory, size: 0 };
+    let start = Found {
+        name: ROOT.to_owned(),
+        path: root.to_owned(),
+        kind: PartKind::Directory,
+        size: 0,
+    };
     let (mut found, mut stack, mut bytes) = (Vec::new(), vec![start], 0);
     while let Some(next) = stack.pop() {
         if next.kind == PartKind::Directory {
@@ -68,7 +83,11 @@ pub(super) async fn walk(root: &Path, tree: &Tree) -> Result<Vec<Found>, Error> 
         }
         bytes += next.size;
         if bytes > tree.max_bytes {
-            return Err(Error::TooLarge { what: "bytes of the directory", size: bytes, limit: tree.max_bytes });
+            return Err(Error::TooLarge {
+                what: "bytes of the directory",
+                size: bytes,
+                limit: tree.max_bytes,
+            });
         }
         found.push(next);
     }
@@ -87,7 +106,11 @@ async fn read_directory(parent: &Found, tree: &Tree, room: u64) -> Result<Vec<Fo
         }
         if found.len() as u64 >= room {
             let limit = tree.max_entries;
-            return Err(Error::TooLarge { what: "entries of the directory", size: limit + 1, limit });
+            return Err(Error::TooLarge {
+                what: "entries of the directory",
+                size: limit + 1,
+                limit,
+            });
         }
         let path = entry.path();
         // Not the target's: `DirEntry::metadata` does not follow links.
@@ -108,14 +131,26 @@ fn classify(parent: &Found, name: &OsStr, path: PathBuf, meta: &Metadata) -> Res
             return Err(Error::Local { path, source });
         }
     };
-    let size = if kind == PartKind::File { meta.len() } else { 0 };
+    let size = if kind == PartKind::File {
+        meta.len()
+    } else {
+        0
+    };
     let name = format!("{}%2F{}", parent.name, percent_encode(name.as_bytes()));
-    Ok(Found { name, path, kind, size })
+    Ok(Found {
+        name,
+        path,
+        kind,
+        size,
+    })
 }
 
 fn local(path: &Path) -> impl Fn(io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::Local { path: path.clone(), source }
+    move |source| Error::Local {
+        path: path.clone(),
+        source,
+    }
 }
 
 /// The parts of an upload, opened one after the other.
@@ -126,7 +161,12 @@ pub(super) fn parts(found: Vec<Found>) -> impl Stream<Item = Part> + Send {
             PartKind::Symlink => stream::once(read_link(found.path.clone())).boxed(),
             PartKind::File => read_file(found.path.clone(), found.size),
         };
-        Part { kind: found.kind, name: found.name, source: found.path, bytes }
+        Part {
+            kind: found.kind,
+            name: found.name,
+            source: found.path,
+            bytes,
+        }
     })
 }
 
@@ -150,7 +190,9 @@ where
     S: Stream<Item = io::Result<Bytes>> + Send,
 {
     let changed = || io::Error::other("the file changed while it was read");
-    let checked = bytes.map(Some).chain(stream::once(std::future::ready(None)));
+    let checked = bytes
+        .map(Some)
+        .chain(stream::once(std::future::ready(None)));
     checked.scan(size, move |left, item| {
         let next = match item {
             Some(Ok(bytes)) => match left.checked_sub(bytes.len() as u64) {

@@ -53,15 +53,27 @@ fn parse_part(text: &str) -> Option<(f64, &str)> {
 }
 
 fn split_unit(text: &str) -> Option<(f64, &str)> {
-    let end = text.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| c.is_ascii_digit() || c == '.')
+        .unwrap_or(text.len());
     let (name, tail) = text.split_at(end);
-    UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, nanos)| (*nanos, tail))
+    UNITS
+        .iter()
+        .find(|(unit, _)| *unit == name)
+        .map(|(_, nanos)| (*nanos, tail))
 }
 
 fn refusal(text: &str) -> Error {
     let bare = !text.is_empty() && text.parse::<f64>().is_ok_and(|number| number >= 0.0);
-    let form = if bare { format!("{text}s") } else { "30s".to_owned() };
-    Error::BadDuration { text: text.to_owned(), form }
+    let form = if bare {
+        format!("{text}s")
+    } else {
+        "30s".to_owned()
+    };
+    Error::BadDuration {
+        text: text.to_owned(),
+        form,
+    }
 }
 
 /// Writes a duration as Go reads it: exact to the nanosecond, shortest whole
@@ -81,7 +93,10 @@ pub fn format_go_duration(duration: Duration) -> String {
         return "0s".to_owned();
     }
     let fitting = units.iter().find(|(size, _)| nanos.is_multiple_of(*size));
-    fitting.map_or_else(|| format!("{nanos}ns"), |(size, unit)| format!("{}{unit}", nanos / size))
+    fitting.map_or_else(
+        || format!("{nanos}ns"),
+        |(size, unit)| format!("{}{unit}", nanos / size),
+    )
 }
 
 #[cfg(test)]
@@ -111,7 +126,18 @@ mod tests {
 
     #[test]
     fn what_go_refuses_is_refused() {
-        for text in ["", "s", "3d", "-1s", "1 s", "1s2", "1..5s", "99999999h", "NaN", "inf"] {
+        for text in [
+            "",
+            "s",
+            "3d",
+            "-1s",
+            "1 s",
+            "1s2",
+            "1..5s",
+            "99999999h",
+            "NaN",
+            "inf",
+        ] {
             assert!(parse_go_duration(text).is_err(), "{text}");
         }
     }

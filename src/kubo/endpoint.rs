@@ -4,10 +4,12 @@
 //! [`Endpoint`] that can be read anew after Kubo restarted on another port.
 //! Never reads the environment: the caller hands it in.
 
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use super::Error;
 
@@ -62,7 +64,11 @@ impl Endpoint {
             (None, None) => Some(DEFAULT_ADDRESS.parse()?),
             (found, _) => found,
         };
-        Ok(Self { address, file, named_by_file })
+        Ok(Self {
+            address,
+            file,
+            named_by_file,
+        })
     }
 
     /// The address, or nothing while the api file is absent.
@@ -113,12 +119,19 @@ fn read_file(path: &Path) -> Result<Option<Address>, Error> {
 }
 
 fn refusal(text: &str, reason: impl fmt::Display) -> Error {
-    Error::BadEndpoint { text: text.to_owned(), reason: reason.to_string() }
+    Error::BadEndpoint {
+        text: text.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 impl From<Address> for Endpoint {
     fn from(address: Address) -> Self {
-        Self { address: Some(address), file: None, named_by_file: false }
+        Self {
+            address: Some(address),
+            file: None,
+            named_by_file: false,
+        }
     }
 }
 
@@ -137,7 +150,11 @@ impl FromStr for Address {
     /// Reads `/ip4|ip6|dns|dns4|dns6/…/tcp/N[/http]`, `/unix/path`, or
     /// `http://host:port`. HTTPS is refused: this build has no TLS.
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text.starts_with('/') { from_multiaddr(text) } else { from_url(text) }
+        if text.starts_with('/') {
+            from_multiaddr(text)
+        } else {
+            from_url(text)
+        }
     }
 }
 
@@ -151,11 +168,16 @@ fn from_multiaddr(text: &str) -> Result<Address, Error> {
     }
     let parts: Vec<&str> = text.trim_end_matches('/').split('/').skip(1).collect();
     let [kind, host, "tcp", port, suffix @ ..] = parts.as_slice() else {
-        return Err(refusal(text, "not of the form /ip4/…/tcp/PORT or /unix/PATH"));
+        return Err(refusal(
+            text,
+            "not of the form /ip4/…/tcp/PORT or /unix/PATH",
+        ));
     };
     check_suffix(text, suffix)?;
     let host = host_of(kind, host).ok_or_else(|| refusal(text, "the host is malformed"))?;
-    let port: u16 = port.parse().map_err(|_| refusal(text, "the port is no number"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| refusal(text, "the port is no number"))?;
     Ok(Address::Tcp(format!("{host}:{port}")))
 }
 
@@ -174,11 +196,25 @@ fn host_of(kind: &str, host: &str) -> Option<String> {
     match kind {
         "ip4" => {
             let ip: Ipv4Addr = host.parse().ok()?;
-            Some(if ip.is_unspecified() { Ipv4Addr::LOCALHOST } else { ip }.to_string())
+            Some(
+                if ip.is_unspecified() {
+                    Ipv4Addr::LOCALHOST
+                } else {
+                    ip
+                }
+                .to_string(),
+            )
         }
         "ip6" => {
             let ip: Ipv6Addr = host.parse().ok()?;
-            Some(format!("[{}]", if ip.is_unspecified() { Ipv6Addr::LOCALHOST } else { ip }))
+            Some(format!(
+                "[{}]",
+                if ip.is_unspecified() {
+                    Ipv6Addr::LOCALHOST
+                } else {
+                    ip
+                }
+            ))
         }
         "dns" | "dns4" | "dns6" => is_host_name(host).then(|| host.to_owned()),
         _ => None,
@@ -203,8 +239,13 @@ fn from_url(text: &str) -> Result<Address, Error> {
     if !matches!(url.path(), "" | "/" | "/api/v0" | "/api/v0/") || url.query().is_some() {
         return Err(refusal(text, "only host and port are allowed"));
     }
-    let host = url.host_str().ok_or_else(|| refusal(text, "the host is missing"))?;
-    Ok(Address::Tcp(format!("{host}:{}", url.port_or_known_default().unwrap_or(80))))
+    let host = url
+        .host_str()
+        .ok_or_else(|| refusal(text, "the host is missing"))?;
+    Ok(Address::Tcp(format!(
+        "{host}:{}",
+        url.port_or_known_default().unwrap_or(80)
+    )))
 }
 
 impl fmt::Display for Address {
@@ -243,23 +284,45 @@ mod tests {
         assert_eq!(read("/dns4/kubo/tcp/5001"), tcp("kubo:5001"));
         assert_eq!(read("http://kubo:5001/"), tcp("kubo:5001"));
         assert_eq!(read("http://[::1]:5001/api/v0"), tcp("[::1]:5001"));
-        assert_eq!(read("/unix/run/kubo.sock"), Address::Unix("/run/kubo.sock".into()));
-        assert_eq!(read("/unix//run/kubo.sock"), Address::Unix("/run/kubo.sock".into()));
+        assert_eq!(
+            read("/unix/run/kubo.sock"),
+            Address::Unix("/run/kubo.sock".into())
+        );
+        assert_eq!(
+            read("/unix//run/kubo.sock"),
+            Address::Unix("/run/kubo.sock".into())
+        );
     }
 
     #[test]
     fn https_is_refused_with_its_reason() {
-        for text in ["https://kubo", "/dns/kubo/tcp/443/https", "/dns/kubo/tcp/443/tls/http"] {
+        for text in [
+            "https://kubo",
+            "/dns/kubo/tcp/443/https",
+            "/dns/kubo/tcp/443/tls/http",
+        ] {
             let error = text.parse::<Address>().unwrap_err();
-            assert!(error.to_string().contains("HTTPS is not supported"), "{error}");
+            assert!(
+                error.to_string().contains("HTTPS is not supported"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "/", "/ip4/1/tcp/1", "/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/99999", "/unix/",
-            "localhost:5001", "ftp://x", "http://u:p@host", "http://host/else", "/dns/a b/tcp/1",
+            "",
+            "/",
+            "/ip4/1/tcp/1",
+            "/ip4/127.0.0.1/udp/1",
+            "/ip4/127.0.0.1/tcp/99999",
+            "/unix/",
+            "localhost:5001",
+            "ftp://x",
+            "http://u:p@host",
+            "http://host/else",
+            "/dns/a b/tcp/1",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
@@ -271,7 +334,8 @@ mod tests {
         let repo = dir.path().join("repo");
         std::fs::create_dir_all(dir.path().join(".ipfs")).unwrap();
         std::fs::create_dir(&repo).unwrap();
-        let find = |flag, repo: Option<&Path>| Endpoint::discover(flag, repo, Some(dir.path())).unwrap();
+        let find =
+            |flag, repo: Option<&Path>| Endpoint::discover(flag, repo, Some(dir.path())).unwrap();
         assert_eq!(find(None, None).address(), Some(&tcp("127.0.0.1:5001")));
         std::fs::write(dir.path().join(".ipfs/api"), "/ip4/127.0.0.1/tcp/1").unwrap();
         assert_eq!(find(None, None).address(), Some(&tcp("127.0.0.1:1")));
@@ -290,6 +354,10 @@ mod tests {
         let endpoint = endpoint.reread().unwrap();
         assert_eq!(endpoint.address(), Some(&tcp("127.0.0.1:7")));
         std::fs::remove_file(dir.path().join("api")).unwrap();
-        assert_eq!(endpoint.reread().unwrap(), endpoint, "an absent file is no other address");
+        assert_eq!(
+            endpoint.reread().unwrap(),
+            endpoint,
+            "an absent file is no other address"
+        );
     }
 }

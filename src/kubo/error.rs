@@ -4,8 +4,7 @@
 //! [`Error`] that says the cause, whether trying again can help, and the cure.
 //! The only file that reads Kubo's message texts.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use cid::Cid;
 use serde::Deserialize;
@@ -280,14 +279,20 @@ impl Error {
         } else if says("ipld: could not find") || says("block was not found locally") {
             Self::NotLocal { command, message }
         } else {
-            Self::Rpc { command, message, code }
+            Self::Rpc {
+                command,
+                message,
+                code,
+            }
         }
     }
 
     /// The variant for the trailer of a body.
     pub(super) fn from_trailer(command: &'static str, message: String) -> Self {
         match Self::from_message(command, 0, message) {
-            Self::Rpc { command, message, .. } => Self::Trailer { command, message },
+            Self::Rpc {
+                command, message, ..
+            } => Self::Trailer { command, message },
             other => other,
         }
     }
@@ -296,7 +301,11 @@ impl Error {
     pub(super) fn or_timeout(self, command: &'static str, after: Duration) -> Self {
         let over = matches!(&self, Self::Rpc { message, .. } | Self::Trailer { message, .. }
             if message.contains("context deadline exceeded"));
-        if over { Self::Timeout { command, after } } else { self }
+        if over {
+            Self::Timeout { command, after }
+        } else {
+            self
+        }
     }
 
     /// Whether Kubo says that nothing is pinned there.
@@ -320,7 +329,9 @@ pub(super) struct Failure {
 impl Failure {
     /// Reads `line` if it is a failure.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(line).ok().filter(|failure| failure.r#type == "error")
+        serde_json::from_slice::<Self>(line)
+            .ok()
+            .filter(|failure| failure.r#type == "error")
     }
 
     pub(super) fn into_error(self, command: &'static str) -> Error {
@@ -339,7 +350,10 @@ mod tests {
 
     #[test]
     fn kubos_messages_become_types() {
-        assert!(matches!(error("validation ignored"), Error::ValidationIgnored));
+        assert!(matches!(
+            error("validation ignored"),
+            Error::ValidationIgnored
+        ));
         assert!(matches!(
             error("block was not found locally (offline): ipld: could not find bafy"),
             Error::NotLocal { .. }
@@ -349,13 +363,24 @@ mod tests {
             Error::PubsubDisabled
         ));
         assert!(matches!(error("anything else"), Error::Rpc { code: 0, .. }));
-        assert!(matches!(Error::from_status("x", 403, b""), Error::Forbidden { .. }));
-        assert!(matches!(Error::from_status("x", 404, b""), Error::NoCommand { .. }));
+        assert!(matches!(
+            Error::from_status("x", 403, b""),
+            Error::Forbidden { .. }
+        ));
+        assert!(matches!(
+            Error::from_status("x", 404, b""),
+            Error::NoCommand { .. }
+        ));
     }
 
     #[test]
     fn a_disabled_pubsub_names_its_cure() {
-        assert!(Error::PubsubDisabled.hint().unwrap().contains("Pubsub.Enabled true"));
+        assert!(
+            Error::PubsubDisabled
+                .hint()
+                .unwrap()
+                .contains("Pubsub.Enabled true")
+        );
         assert!(!Error::PubsubDisabled.retryable());
     }
 

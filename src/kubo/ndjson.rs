@@ -9,9 +9,7 @@ use std::marker::PhantomData;
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
-use super::Error;
-use super::body::Frames;
-use super::error::Failure;
+use super::{Error, body::Frames, error::Failure};
 
 /// Longest line of an ordinary answer.
 pub(super) const LINE_LIMIT: usize = 1 << 20;
@@ -29,7 +27,13 @@ pub(super) struct Lines<T> {
 
 impl<T> Lines<T> {
     pub(super) fn new(frames: Frames, limit: usize) -> Self {
-        Self { frames, buffer: BytesMut::new(), searched: 0, limit, item: PhantomData }
+        Self {
+            frames,
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+            item: PhantomData,
+        }
     }
 
     pub(super) fn command(&self) -> &'static str {
@@ -39,9 +43,15 @@ impl<T> Lines<T> {
     /// A whole line, without its end, that is in the buffer already.
     fn take_line(&mut self) -> Result<Option<Bytes>, Error> {
         let fresh = self.buffer.get(self.searched..).unwrap_or_default();
-        let end = fresh.iter().position(|byte| *byte == b'\n').map(|at| at + self.searched);
+        let end = fresh
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map(|at| at + self.searched);
         if end.unwrap_or(self.buffer.len()) > self.limit {
-            return Err(Error::FrameTooLong { command: self.command(), limit: self.limit });
+            return Err(Error::FrameTooLong {
+                command: self.command(),
+                limit: self.limit,
+            });
         }
         let Some(end) = end else {
             self.searched = self.buffer.len();
@@ -77,13 +87,17 @@ impl<T> Lines<T> {
 impl<T: DeserializeOwned> Lines<T> {
     /// The next item, or nothing after the last. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<T>, Error> {
-        let Some(line) = self.next_line().await? else { return Ok(None) };
+        let Some(line) = self.next_line().await? else {
+            return Ok(None);
+        };
         if let Some(failure) = failure_in(&line) {
             return Err(failure.into_error(self.command()));
         }
         let item = serde_json::from_slice(&line);
-        item.map(Some)
-            .map_err(|error| Error::BadAnswer { command: self.command(), reason: error.to_string() })
+        item.map(Some).map_err(|error| Error::BadAnswer {
+            command: self.command(),
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -91,5 +105,9 @@ impl<T: DeserializeOwned> Lines<T> {
 /// parsed twice.
 fn failure_in(line: &[u8]) -> Option<Failure> {
     const LONGEST_FAILURE: usize = 64 << 10;
-    if line.len() > LONGEST_FAILURE { None } else { Failure::parse(line) }
+    if line.len() > LONGEST_FAILURE {
+        None
+    } else {
+        Failure::parse(line)
+    }
 }

@@ -69,7 +69,10 @@ impl Client {
     /// Any of [`Error`].
     pub async fn version(&self) -> Result<Version, Error> {
         let answer: VersionAnswer = self.json(Request::new(&command::VERSION)).await?;
-        let bad = |reason| Error::BadAnswer { command: command::VERSION.path, reason };
+        let bad = |reason| Error::BadAnswer {
+            command: command::VERSION.path,
+            reason,
+        };
         answer.version.parse().map_err(bad)
     }
 
@@ -103,7 +106,8 @@ impl Client {
     /// # Errors
     /// Any of [`Error`].
     pub async fn repo_stat(&self) -> Result<RepoStat, Error> {
-        self.json(Request::new(&command::REPO_STAT).flag("size-only", true)).await
+        self.json(Request::new(&command::REPO_STAT).flag("size-only", true))
+            .await
     }
 
     /// Whether Kubo calls itself healthy: it has its block store and can read
@@ -118,5 +122,8 @@ impl Client {
 }
 
 pub(super) fn parse_peer(command: &'static str, text: &str) -> Result<PeerId, Error> {
-    text.parse().map_err(|_| Error::BadAnswer { command, reason: format!("`{text}` is no peer ID") })
+    text.parse().map_err(|_| Error::BadAnswer {
+        command,
+        reason: format!("`{text}` is no peer ID"),
+    })
 }

@@ -33,27 +33,43 @@ pub struct Cat {
 
 impl Default for Cat {
     fn default() -> Self {
-        Self { offset: 0, length: None, timeout: TRANSFER_TIMEOUT, stall: STALL, offline: false }
+        Self {
+            offset: 0,
+            length: None,
+            timeout: TRANSFER_TIMEOUT,
+            stall: STALL,
+            offline: false,
+        }
     }
 }
 
 impl Cat {
     pub(super) fn cat(&self, path: &str) -> Request {
         let request = self.transfer(&command::CAT, path).flag("progress", false);
-        let request = if self.offset > 0 { request.flag("offset", self.offset) } else { request };
+        let request = if self.offset > 0 {
+            request.flag("offset", self.offset)
+        } else {
+            request
+        };
         request.maybe("length", self.length)
     }
 
     pub(super) fn archive(&self, path: &str) -> Request {
-        self.transfer(&command::GET, path).flag("archive", true).flag("progress", false)
+        self.transfer(&command::GET, path)
+            .flag("archive", true)
+            .flag("progress", false)
     }
 
     pub(super) fn export(&self, cid: &Cid) -> Request {
-        self.transfer(&command::DAG_EXPORT, cid).flag("progress", false)
+        self.transfer(&command::DAG_EXPORT, cid)
+            .flag("progress", false)
     }
 
     fn transfer(&self, command: &'static command::Command, path: impl ToString) -> Request {
-        let request = Request::new(command).arg(path).timeout(self.timeout).stall(self.stall);
+        let request = Request::new(command)
+            .arg(path)
+            .timeout(self.timeout)
+            .stall(self.stall);
         request.offline(self.offline)
     }
 }
@@ -69,7 +85,10 @@ pub struct Fetch {
 
 impl Default for Fetch {
     fn default() -> Self {
-        Self { timeout: STALL, offline: false }
+        Self {
+            timeout: STALL,
+            offline: false,
+        }
     }
 }
 
@@ -77,11 +96,17 @@ impl Fetch {
     /// This node alone; absent at once.
     #[must_use]
     pub fn local() -> Self {
-        Self { offline: true, ..Self::default() }
+        Self {
+            offline: true,
+            ..Self::default()
+        }
     }
 
     pub(super) fn request(self, command: &'static command::Command, arg: impl ToString) -> Request {
-        Request::new(command).arg(arg).timeout(self.timeout).offline(self.offline)
+        Request::new(command)
+            .arg(arg)
+            .timeout(self.timeout)
+            .offline(self.offline)
     }
 }
 
@@ -96,14 +121,19 @@ pub struct FindProviders {
 
 impl Default for FindProviders {
     fn default() -> Self {
-        Self { max: 20, timeout: Duration::from_secs(5) }
+        Self {
+            max: 20,
+            timeout: Duration::from_secs(5),
+        }
     }
 }
 
 impl FindProviders {
     pub(super) fn request(self, cid: &Cid) -> Request {
         let request = Request::new(&command::FIND_PROVIDERS).arg(cid);
-        request.flag("num-providers", self.max).timeout(self.timeout)
+        request
+            .flag("num-providers", self.max)
+            .timeout(self.timeout)
     }
 }
 
@@ -179,7 +209,12 @@ pub struct PinAdd {
 
 impl Default for PinAdd {
     fn default() -> Self {
-        Self { name: None, recursive: true, timeout: TRANSFER_TIMEOUT, stall: STALL }
+        Self {
+            name: None,
+            recursive: true,
+            timeout: TRANSFER_TIMEOUT,
+            stall: STALL,
+        }
     }
 }
 

@@ -4,13 +4,12 @@
 //! proof that a node holds a whole DAG.
 
 use cid::Cid;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::Instant;
 
-use super::block::parse_cid;
-use super::ndjson::LINE_LIMIT;
-use super::{Client, Error, PinAdd, STALL, command, rpc::Request};
+use super::{
+    Client, Error, PinAdd, STALL, block::parse_cid, command, ndjson::LINE_LIMIT, rpc::Request,
+};
 
 /// A recursive pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +46,9 @@ impl Client {
     /// [`Error::Stalled`], else any of [`Error`].
     pub async fn pin_add(&self, cid: &Cid, options: &PinAdd) -> Result<(), Error> {
         let path = command::PIN_ADD.path;
-        let mut events = self.lines::<AddEvent>(options.request(cid), LINE_LIMIT).await?;
+        let mut events = self
+            .lines::<AddEvent>(options.request(cid), LINE_LIMIT)
+            .await?;
         let (mut last, mut moved) = ((0, 0), Instant::now());
         while let Some(event) = events.next().await? {
             if event.pins.is_some() {
@@ -57,7 +58,10 @@ impl Client {
             if (event.progress, event.bytes) != last {
                 (last, moved) = ((event.progress, event.bytes), now);
             } else if now.duration_since(moved) >= options.stall {
-                return Err(Error::Stalled { command: path, after: options.stall });
+                return Err(Error::Stalled {
+                    command: path,
+                    after: options.stall,
+                });
             }
         }
         Err(Error::EmptyAnswer { command: path })
@@ -68,7 +72,9 @@ impl Client {
     /// # Errors
     /// Any of [`Error`] but an absent pin.
     pub async fn pin_rm(&self, cid: &Cid) -> Result<bool, Error> {
-        let request = Request::new(&command::PIN_RM).arg(cid).flag("recursive", true);
+        let request = Request::new(&command::PIN_RM)
+            .arg(cid)
+            .flag("recursive", true);
         pinned(self.json::<IgnoredAny>(request).await)
     }
 
@@ -88,7 +94,10 @@ impl Client {
         while let Some(Listed { cid, name }) = lines.next().await? {
             // Kubo looks for the text anywhere in the name.
             if prefix.is_none_or(|prefix| name.starts_with(prefix)) {
-                pins.push(Pin { cid: parse_cid(command::PIN_LS.path, &cid)?, name });
+                pins.push(Pin {
+                    cid: parse_cid(command::PIN_LS.path, &cid)?,
+                    name,
+                });
             }
         }
         Ok(pins)
@@ -100,7 +109,9 @@ impl Client {
     /// # Errors
     /// Any of [`Error`] but an absent pin.
     pub async fn is_pinned_recursive(&self, cid: &Cid) -> Result<bool, Error> {
-        let request = Request::new(&command::PIN_LS).arg(cid).flag("type", "recursive");
+        let request = Request::new(&command::PIN_LS)
+            .arg(cid)
+            .flag("type", "recursive");
         pinned(self.json::<IgnoredAny>(request).await)
     }
 }

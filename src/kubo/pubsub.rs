@@ -9,9 +9,9 @@ use libp2p_identity::PeerId;
 use multibase::Base;
 use serde::Deserialize;
 
-use super::ndjson::Lines;
-use super::node::parse_peer;
-use super::{Client, Error, command, rpc::Request, upload::Upload};
+use super::{
+    Client, Error, command, ndjson::Lines, node::parse_peer, rpc::Request, upload::Upload,
+};
 
 /// Largest payload, in bytes. Kubo drops what is over 1 MiB with signature and
 /// topic, and answers 200; this leaves room and keeps the mesh quick.
@@ -60,10 +60,19 @@ impl Client {
     pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), Error> {
         if payload.len() > PUBLISH_LIMIT {
             let (size, limit) = (payload.len() as u64, PUBLISH_LIMIT as u64);
-            return Err(Error::TooLarge { what: command::PUB.path, size, limit });
+            return Err(Error::TooLarge {
+                what: command::PUB.path,
+                size,
+                limit,
+            });
         }
         let topic = to_multibase(topic.as_bytes());
-        self.finish(Request::new(&command::PUB).arg(topic).upload(Upload::bytes(&payload))).await
+        self.finish(
+            Request::new(&command::PUB)
+                .arg(topic)
+                .upload(Upload::bytes(&payload)),
+        )
+        .await
     }
 
     /// Subscribes; what is published after this returned can be received.
@@ -72,8 +81,12 @@ impl Client {
     /// # Errors
     /// [`Error::PubsubDisabled`], else any of [`Error`].
     pub async fn subscribe(&self, topic: &str) -> Result<Subscription, Error> {
-        let request = Request::new(&command::SUB).arg(to_multibase(topic.as_bytes())).endless();
-        Ok(Subscription { lines: self.lines(request, MESSAGE_LIMIT).await? })
+        let request = Request::new(&command::SUB)
+            .arg(to_multibase(topic.as_bytes()))
+            .endless();
+        Ok(Subscription {
+            lines: self.lines(request, MESSAGE_LIMIT).await?,
+        })
     }
 
     /// The connected peers that subscribe to `topic`.
@@ -84,7 +97,10 @@ impl Client {
         let request = Request::new(&command::TOPIC_PEERS).arg(to_multibase(topic.as_bytes()));
         let answer: Strings = self.json(request).await?;
         let peers = answer.strings.unwrap_or_default();
-        peers.iter().map(|text| parse_peer(command::TOPIC_PEERS.path, text)).collect()
+        peers
+            .iter()
+            .map(|text| parse_peer(command::TOPIC_PEERS.path, text))
+            .collect()
     }
 
     /// The topics that this Kubo subscribes to.
@@ -94,7 +110,10 @@ impl Client {
     pub async fn topics(&self) -> Result<Vec<String>, Error> {
         let answer: Strings = self.json(Request::new(&command::TOPICS)).await?;
         let topics = answer.strings.unwrap_or_default();
-        topics.iter().map(|text| topic_from(command::TOPICS.path, text)).collect()
+        topics
+            .iter()
+            .map(|text| topic_from(command::TOPICS.path, text))
+            .collect()
     }
 }
 
@@ -122,14 +141,20 @@ fn decode(wire: WireMessage) -> Result<Message, Error> {
         from: parse_peer(command, &wire.from)?,
         data: from_multibase(command, &wire.data)?.into(),
         seqno: from_multibase(command, &wire.seqno)?.into(),
-        topics: wire.topics.iter().map(|text| topic_from(command, text)).collect::<Result<_, _>>()?,
+        topics: wire
+            .topics
+            .iter()
+            .map(|text| topic_from(command, text))
+            .collect::<Result<_, _>>()?,
     })
 }
 
 fn topic_from(command: &'static str, text: &str) -> Result<String, Error> {
     let bytes = from_multibase(command, text)?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::BadAnswer { command, reason: format!("`{text}` is no text") })
+    String::from_utf8(bytes).map_err(|_| Error::BadAnswer {
+        command,
+        reason: format!("`{text}` is no text"),
+    })
 }
 
 /// Multibase base64url (`u…`), the only form that pubsub takes.
@@ -146,7 +171,10 @@ pub fn from_multibase(command: &'static str, text: &str) -> Result<Vec<u8>, Erro
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let bad = |error| Error::BadAnswer { command, reason: format!("`{text}` is no multibase: {error}") };
+    let bad = |error| Error::BadAnswer {
+        command,
+        reason: format!("`{text}` is no multibase: {error}"),
+    };
     multibase::decode(text).map(|(_, bytes)| bytes).map_err(bad)
 }
 

@@ -4,14 +4,19 @@
 //! a lie, and may name no address.
 
 use cid::Cid;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use libp2p_identity::PeerId;
 use serde::Deserialize;
 
-use super::ndjson::{LINE_LIMIT, Lines};
-use super::node::parse_peer;
-use super::{Client, Error, FindProviders, command, rpc::Request};
+use super::{
+    Client, Error, FindProviders, command,
+    ndjson::{LINE_LIMIT, Lines},
+    node::parse_peer,
+    rpc::Request,
+};
 
 /// One found provider. Can be the asking node itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +93,10 @@ fn providers(event: Event) -> Vec<Result<Provider, Error>> {
     let found = responses.filter(|_| event.r#type == PROVIDER);
     let provider = |response: Response| {
         let id = parse_peer(command::FIND_PROVIDERS.path, &response.id)?;
-        Ok(Provider { id, addrs: response.addrs.unwrap_or_default() })
+        Ok(Provider {
+            id,
+            addrs: response.addrs.unwrap_or_default(),
+        })
     };
     found.map(provider).collect()
 }

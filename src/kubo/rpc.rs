@@ -11,13 +11,16 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::body::{Frames, Patience};
-use super::client::Connection;
-use super::command::{Command, GLOBAL_KEYS};
-use super::error::Failure;
-use super::ndjson::Lines;
-use super::upload::Upload;
-use super::{Client, Error, format_go_duration};
+use super::{
+    Client, Error,
+    body::{Frames, Patience},
+    client::Connection,
+    command::{Command, GLOBAL_KEYS},
+    error::Failure,
+    format_go_duration,
+    ndjson::Lines,
+    upload::Upload,
+};
 
 /// How much longer than Kubo's own `timeout=` this side waits, so that Kubo's
 /// word arrives first.
@@ -50,7 +53,13 @@ enum Timeout {
 
 impl Request {
     pub(super) fn new(command: &'static Command) -> Self {
-        Self { command, query: Vec::new(), timeout: Timeout::Default, stall: None, upload: None }
+        Self {
+            command,
+            query: Vec::new(),
+            timeout: Timeout::Default,
+            stall: None,
+            upload: None,
+        }
     }
 
     pub(super) fn arg(mut self, value: impl ToString) -> Self {
@@ -60,7 +69,11 @@ impl Request {
 
     pub(super) fn flag(mut self, key: &'static str, value: impl ToString) -> Self {
         let known = self.command.keys.contains(&key) || GLOBAL_KEYS.contains(&key);
-        debug_assert!(known, "{key} is missing in the table of {}", self.command.path);
+        debug_assert!(
+            known,
+            "{key} is missing in the table of {}",
+            self.command.path
+        );
         self.query.push((key, value.to_string()));
         self
     }
@@ -73,7 +86,11 @@ impl Request {
     }
 
     pub(super) fn offline(self, offline: bool) -> Self {
-        if offline { self.flag("offline", true) } else { self }
+        if offline {
+            self.flag("offline", true)
+        } else {
+            self
+        }
     }
 
     pub(super) fn timeout(mut self, timeout: Duration) -> Self {
@@ -102,8 +119,12 @@ impl Request {
     }
 
     fn url(&self, base: &str, timeout: Option<Duration>) -> Result<Url, Error> {
-        let mut url = Url::parse(&format!("{base}{}", self.command.path))
-            .map_err(|error| Error::BadEndpoint { text: base.to_owned(), reason: error.to_string() })?;
+        let mut url = Url::parse(&format!("{base}{}", self.command.path)).map_err(|error| {
+            Error::BadEndpoint {
+                text: base.to_owned(),
+                reason: error.to_string(),
+            }
+        })?;
         let timeout = timeout.map(|limit| ("timeout", format_go_duration(limit)));
         let pairs = self.query.iter().chain(&timeout);
         url.query_pairs_mut().extend_pairs(pairs);
@@ -120,7 +141,11 @@ impl Client {
             Err(Error::Interrupted { .. }) => request.is_repeatable(),
             _ => false,
         };
-        if again { self.exchange(&mut request).await } else { first }
+        if again {
+            self.exchange(&mut request).await
+        } else {
+            first
+        }
     }
 
     async fn exchange(&self, request: &mut Request) -> Result<Frames, Error> {
@@ -133,10 +158,15 @@ impl Client {
         let mut patience = Patience::new(request.command.path, limit, request.stall, meter);
         patience.until(Instant::now().checked_add(limit + GRACE));
         let sent = self.send(request, timeout);
-        let response = patience.wait(sent).await?.map_err(|error| patience.blame(error))?;
+        let response = patience
+            .wait(sent)
+            .await?
+            .map_err(|error| patience.blame(error))?;
         let status = response.status().as_u16();
         if status != 200 {
-            let body = Frames::new(response, patience).collect(FAILURE_LIMIT).await?;
+            let body = Frames::new(response, patience)
+                .collect(FAILURE_LIMIT)
+                .await?;
             return Err(Error::from_status(request.command.path, status, &body)
                 .or_timeout(request.command.path, limit));
         }
@@ -158,9 +188,13 @@ impl Client {
         })?;
         let mut post = connection.http.post(request.url(&base, timeout)?);
         if let Some(upload) = &mut request.upload {
-            post = post.header(http::header::CONTENT_TYPE, upload.content_type()).body(upload.body());
+            post = post
+                .header(http::header::CONTENT_TYPE, upload.content_type())
+                .body(upload.body());
         }
-        post.send().await.map_err(|error| transport(request.command.path, &connection, &error))
+        post.send()
+            .await
+            .map_err(|error| transport(request.command.path, &connection, &error))
     }
 
     /// Calls and reads one JSON object.
@@ -173,14 +207,21 @@ impl Client {
         if let Some(failure) = Failure::parse(&body) {
             return Err(failure.into_error(command));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| Error::BadAnswer { command, reason: error.to_string() })
+        serde_json::from_slice(&body).map_err(|error| Error::BadAnswer {
+            command,
+            reason: error.to_string(),
+        })
     }
 
     /// Calls a command whose answer says nothing but that it ended well.
     pub(super) async fn finish(&self, request: Request) -> Result<(), Error> {
         let command = request.command.path;
-        let body = self.open(request).await?.streamed()?.collect(ANSWER_LIMIT).await?;
+        let body = self
+            .open(request)
+            .await?
+            .streamed()?
+            .collect(ANSWER_LIMIT)
+            .await?;
         let mut lines = body.split(|byte| *byte == b'\n');
         let failure = lines.find_map(Failure::parse);
         failure.map_or(Ok(()), |failure| Err(failure.into_error(command)))
@@ -200,7 +241,9 @@ impl Client {
 impl Request {
     /// Whether its upload is a stream that has been handed out.
     fn is_spent(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| !upload.is_repeatable())
+        self.upload
+            .as_ref()
+            .is_some_and(|upload| !upload.is_repeatable())
     }
 }
 
@@ -208,7 +251,10 @@ impl Request {
 fn transport(command: &'static str, connection: &Connection, error: &reqwest::Error) -> Error {
     let reason = root_cause(error);
     if error.is_connect() {
-        Error::Unreachable { endpoint: connection.endpoint.to_string(), reason }
+        Error::Unreachable {
+            endpoint: connection.endpoint.to_string(),
+            reason,
+        }
     } else {
         Error::Interrupted { command, reason }
     }

@@ -6,8 +6,7 @@
 use libp2p_identity::{KeyType, PeerId, PublicKey};
 use serde::Deserialize;
 
-use super::pubsub::from_multibase;
-use super::{Client, Error, command, rpc::Request, upload::Upload};
+use super::{Client, Error, command, pubsub::from_multibase, rpc::Request, upload::Upload};
 
 /// What Kubo puts before the data that it signs.
 pub const SIGN_PREFIX: &[u8] = b"libp2p-key signed message:";
@@ -39,15 +38,25 @@ impl Client {
 /// [`Error::BadSignature`], or [`Error::UnsupportedKey`] for a peer ID that
 /// does not hold an Ed25519 key.
 pub fn verify_signature(peer: &PeerId, data: &[u8], signature: &[u8]) -> Result<(), Error> {
-    let key = ed25519_key(peer).ok_or_else(|| Error::UnsupportedKey { peer: peer.to_string() })?;
+    let key = ed25519_key(peer).ok_or_else(|| Error::UnsupportedKey {
+        peer: peer.to_string(),
+    })?;
     let signed = [SIGN_PREFIX, data].concat();
     let good = key.verify(&signed, signature);
-    if good { Ok(()) } else { Err(Error::BadSignature { peer: peer.to_string() }) }
+    if good {
+        Ok(())
+    } else {
+        Err(Error::BadSignature {
+            peer: peer.to_string(),
+        })
+    }
 }
 
 fn ed25519_key(peer: &PeerId) -> Option<PublicKey> {
     let hash = peer.as_ref();
-    let key = (hash.code() == IDENTITY).then(|| PublicKey::try_decode_protobuf(hash.digest()))?.ok()?;
+    let key = (hash.code() == IDENTITY)
+        .then(|| PublicKey::try_decode_protobuf(hash.digest()))?
+        .ok()?;
     (key.key_type() == KeyType::Ed25519).then_some(key)
 }
 
@@ -66,12 +75,17 @@ mod tests {
         let wrong = verify_signature(&peer, b"datA", &signature).unwrap_err();
         assert!(matches!(wrong, Error::BadSignature { .. }));
         let bare = keys.sign(b"data").unwrap();
-        assert!(verify_signature(&peer, b"data", &bare).is_err(), "the prefix is part of it");
+        assert!(
+            verify_signature(&peer, b"data", &bare).is_err(),
+            "the prefix is part of it"
+        );
     }
 
     #[test]
     fn an_rsa_peer_id_is_refused_by_type() {
-        let peer: PeerId = "QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN".parse().unwrap();
+        let peer: PeerId = "QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN"
+            .parse()
+            .unwrap();
         let error = verify_signature(&peer, b"data", b"x").unwrap_err();
         assert!(matches!(error, Error::UnsupportedKey { .. }));
     }

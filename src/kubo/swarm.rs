@@ -7,8 +7,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use serde::Deserialize;
 
-use super::node::parse_peer;
-use super::{Client, Error, command, parse_go_duration, rpc::Request};
+use super::{Client, Error, command, node::parse_peer, parse_go_duration, rpc::Request};
 
 /// A peer that Kubo is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +44,9 @@ impl Client {
     /// # Errors
     /// [`Error::Rpc`] with every dial's reason if none succeeded.
     pub async fn swarm_connect(&self, address: &str) -> Result<(), Error> {
-        self.json(Request::new(&command::CONNECT).arg(address)).await.map(|Answer {}| ())
+        self.json(Request::new(&command::CONNECT).arg(address))
+            .await
+            .map(|Answer {}| ())
     }
 
     /// Has Kubo keep a connection to `address`. Forgotten when Kubo restarts.
@@ -53,7 +54,9 @@ impl Client {
     /// # Errors
     /// Any of [`Error`].
     pub async fn peering_add(&self, address: &str) -> Result<(), Error> {
-        self.json(Request::new(&command::PEERING_ADD).arg(address)).await.map(|Answer {}| ())
+        self.json(Request::new(&command::PEERING_ADD).arg(address))
+            .await
+            .map(|Answer {}| ())
     }
 
     /// The peers Kubo is connected to.
@@ -61,8 +64,15 @@ impl Client {
     /// # Errors
     /// Any of [`Error`].
     pub async fn swarm_peers(&self) -> Result<Vec<SwarmPeer>, Error> {
-        let answer: PeersAnswer = self.json(Request::new(&command::PEERS).flag("latency", true)).await?;
-        answer.peers.unwrap_or_default().into_iter().map(parse_swarm_peer).collect()
+        let answer: PeersAnswer = self
+            .json(Request::new(&command::PEERS).flag("latency", true))
+            .await?;
+        answer
+            .peers
+            .unwrap_or_default()
+            .into_iter()
+            .map(parse_swarm_peer)
+            .collect()
     }
 }
 
@@ -70,5 +80,9 @@ fn parse_swarm_peer(answer: PeerAnswer) -> Result<SwarmPeer, Error> {
     let peer = parse_peer(command::PEERS.path, &answer.peer)?;
     // `n/a` until Kubo has measured it.
     let latency = parse_go_duration(&answer.latency).ok();
-    Ok(SwarmPeer { peer, address: answer.addr, latency })
+    Ok(SwarmPeer {
+        peer,
+        address: answer.addr,
+        latency,
+    })
 }

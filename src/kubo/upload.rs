@@ -4,14 +4,20 @@
 //! while it is read. Never holds a whole file in memory, and never lets a
 //! failing source look like its end.
 
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use ulid::Ulid;
 
 use super::Error;
@@ -29,7 +35,10 @@ impl AddBody {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        Self { name: name.into(), bytes: bytes.boxed() }
+        Self {
+            name: name.into(),
+            bytes: bytes.boxed(),
+        }
     }
 
     /// Bytes that are in memory.
@@ -41,7 +50,9 @@ impl AddBody {
 
 impl std::fmt::Debug for AddBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AddBody").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("AddBody")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +70,10 @@ impl Meter {
 
     /// The source's failure, once.
     pub(super) fn failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn count(&self, bytes: &Bytes) {
@@ -107,8 +121,18 @@ impl Upload {
     pub(super) fn bytes(payload: &[u8]) -> Self {
         let boundary = new_boundary();
         let head = part_head(&boundary, PartKind::File, "data");
-        let body = [head.as_bytes(), payload, b"\r\n", part_end(&boundary).as_bytes()].concat();
-        Self { boundary, body: Body::Bytes(body.into()), meter: Arc::default() }
+        let body = [
+            head.as_bytes(),
+            payload,
+            b"\r\n",
+            part_end(&boundary).as_bytes(),
+        ]
+        .concat();
+        Self {
+            boundary,
+            body: Body::Bytes(body.into()),
+            meter: Arc::default(),
+        }
     }
 
     /// Parts one after the other; each is opened when its turn comes.
@@ -121,13 +145,22 @@ impl Upload {
         let (mark, watch) = (boundary.clone(), Arc::clone(&meter));
         let encoded = parts.flat_map(move |part| encode(&mark, part, Arc::clone(&watch)));
         let body = Body::Stream(Some(encoded.chain(end).boxed()));
-        Self { boundary, body, meter }
+        Self {
+            boundary,
+            body,
+            meter,
+        }
     }
 
     /// A single file.
     pub(super) fn file(body: AddBody) -> Self {
         let source = PathBuf::from(&body.name);
-        let part = Part { kind: PartKind::File, name: "data".into(), source, bytes: body.bytes };
+        let part = Part {
+            kind: PartKind::File,
+            name: "data".into(),
+            source,
+            bytes: body.bytes,
+        };
         Self::parts(stream::once(std::future::ready(part)))
     }
 
@@ -156,7 +189,9 @@ impl Upload {
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("meter", &self.meter).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("meter", &self.meter)
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,7 +219,9 @@ fn encode(
         }
     });
     let once = |bytes| stream::once(std::future::ready(Ok(bytes)));
-    once(head).chain(bytes).chain(once(Bytes::from_static(b"\r\n")))
+    once(head)
+        .chain(bytes)
+        .chain(once(Bytes::from_static(b"\r\n")))
 }
 
 fn part_head(boundary: &str, kind: PartKind, name: &str) -> String {
@@ -224,7 +261,10 @@ mod tests {
 
     #[test]
     fn names_survive_the_header() {
-        assert_eq!(percent_encode("a b/ü\"+\r\n".as_bytes()), "a%20b%2F%C3%BC%22%2B%0D%0A");
+        assert_eq!(
+            percent_encode("a b/ü\"+\r\n".as_bytes()),
+            "a%20b%2F%C3%BC%22%2B%0D%0A"
+        );
     }
 
     #[tokio::test]

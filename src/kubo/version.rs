@@ -3,9 +3,7 @@
 //! Takes `0.43.0` or `0.44.0-dev`, gives an order in which a pre-release comes
 //! before its release.
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 /// A Kubo version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +18,10 @@ impl Version {
     /// The oldest Kubo that is safe beside pubsub and `routing/findprovs`: a
     /// memory exhaustion over pubsub (CVE-2026-46679) and a data race in
     /// look-ups (go-libp2p#3490) are fixed in it.
-    pub const FLOOR: Self = Self { numbers: [0, 43, 0], pre: String::new() };
+    pub const FLOOR: Self = Self {
+        numbers: [0, 43, 0],
+        pre: String::new(),
+    };
 }
 
 impl FromStr for Version {
@@ -30,11 +31,19 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, String> {
         let refusal = || format!("`{text}` is no version");
         let plain = text.trim().trim_start_matches('v');
-        let plain = plain.split_once('+').map_or(plain, |(version, _build)| version);
+        let plain = plain
+            .split_once('+')
+            .map_or(plain, |(version, _build)| version);
         let (numbers, pre) = plain.split_once('-').unwrap_or((plain, ""));
         let parsed: Result<Vec<u32>, _> = numbers.split('.').map(str::parse).collect();
-        let numbers = parsed.ok().and_then(|list| list.try_into().ok()).ok_or_else(refusal)?;
-        Ok(Self { numbers, pre: pre.to_owned() })
+        let numbers = parsed
+            .ok()
+            .and_then(|list| list.try_into().ok())
+            .ok_or_else(refusal)?;
+        Ok(Self {
+            numbers,
+            pre: pre.to_owned(),
+        })
     }
 }
 
@@ -59,7 +68,11 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.numbers;
         write!(f, "{major}.{minor}.{patch}")?;
-        if self.pre.is_empty() { Ok(()) } else { write!(f, "-{}", self.pre) }
+        if self.pre.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "-{}", self.pre)
+        }
     }
 }
 
@@ -73,7 +86,15 @@ mod tests {
 
     #[test]
     fn versions_are_in_order() {
-        let order = ["0.9.1", "0.42.0", "0.43.0-rc1", "0.43.0", "0.43.1", "0.44.0-dev", "1.0.0"];
+        let order = [
+            "0.9.1",
+            "0.42.0",
+            "0.43.0-rc1",
+            "0.43.0",
+            "0.43.1",
+            "0.44.0-dev",
+            "1.0.0",
+        ];
         assert!(order.map(version).is_sorted());
         assert_eq!(version("v0.43.0+abc"), Version::FLOOR);
         assert_eq!(version("0.44.0-dev").to_string(), "0.44.0-dev");

@@ -5,12 +5,12 @@
 //! Kubo's shutdown for 30 s. Up is told only once the RPC answered, because the
 //! file stays behind when Kubo is killed. Never re-subscribes anything itself.
 
-use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{os::unix::fs::MetadataExt, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
+};
 use tracing::{info, warn};
 
 use super::{Client, Error, NodeId};
@@ -94,9 +94,17 @@ impl Watch {
 pub fn spawn(client: Client, tasks: &Tasks) -> Watch {
     let (presence, receiver) = watch::channel(Presence::Down);
     let nudge = Arc::new(Notify::new());
-    let watcher = Watcher { client, presence, nudge: Arc::clone(&nudge), era: 0 };
+    let watcher = Watcher {
+        client,
+        presence,
+        nudge: Arc::clone(&nudge),
+        era: 0,
+    };
     tasks.spawn("kubo.watch", watcher.run());
-    Watch { presence: receiver, nudge }
+    Watch {
+        presence: receiver,
+        nudge,
+    }
 }
 
 struct Watcher {
@@ -127,7 +135,10 @@ impl Watcher {
                 Ok(node) if mark.is_some() || !self.client.endpoint().is_named_by_file() => {
                     self.era += 1;
                     info!(kubo.peer = %node.peer, kubo.era = self.era, "Kubo answers");
-                    self.presence.send_replace(Presence::Up { node, era: self.era });
+                    self.presence.send_replace(Presence::Up {
+                        node,
+                        era: self.era,
+                    });
                     return mark;
                 }
                 // A daemon that has removed its file is stopping, and may answer
@@ -182,8 +193,13 @@ impl Watcher {
 
     async fn probe(&self) -> Result<NodeId, Error> {
         self.client.refresh_endpoint()?;
-        let over = Error::Timeout { command: "id", after: PROBE_TIMEOUT };
-        timeout(PROBE_TIMEOUT, self.client.id()).await.unwrap_or(Err(over))
+        let over = Error::Timeout {
+            command: "id",
+            after: PROBE_TIMEOUT,
+        };
+        timeout(PROBE_TIMEOUT, self.client.id())
+            .await
+            .unwrap_or(Err(over))
     }
 
     /// The api file's mark; nothing if there is none.

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::Error;
-use super::reach::dial_peer;
-use super::shared::Shared;
+use super::{error::Error, reach::dial_peer, shared::Shared};
 use crate::wire::{Address, topics};
 
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -28,14 +26,18 @@ impl Shared {
         wait: Duration,
     ) -> Result<Link, Error> {
         if self.is_me(to) {
-            return Ok(Link { rtt: Some(Duration::ZERO) });
+            return Ok(Link {
+                rtt: Some(Duration::ZERO),
+            });
         }
         let until = Instant::now() + wait;
         if !self.state.lock().is_up(to) {
             self.meet(to, addresses, until).await?;
             self.greet(to, until, wait).await?;
         }
-        Ok(Link { rtt: self.state.lock().srtt(to) })
+        Ok(Link {
+            rtt: self.state.lock().srtt(to),
+        })
     }
 
     /// Returns once Kubo sees the peer on its inbox topic.
@@ -46,7 +48,10 @@ impl Shared {
         let known = self.state.lock().addresses_of(to);
         let all: Vec<String> = addresses.iter().chain(&known).cloned().collect();
         let dialled = timeout_at(until, dial_peer(&self.kubo, to, &all)).await;
-        let unreachable = |reason| Error::Unreachable { to: Box::new(to.clone()), reason };
+        let unreachable = |reason| Error::Unreachable {
+            to: Box::new(to.clone()),
+            reason,
+        };
         match dialled {
             Ok(dialled) => dialled.map_err(unreachable)?,
             Err(_) => return Err(unreachable("no answer in time".to_owned())),
@@ -55,7 +60,10 @@ impl Shared {
         while !self.is_listening(to).await? {
             if Instant::now() + pause >= until {
                 let mesh = self.config.mesh.clone();
-                return Err(Error::NoTimeRose { to: Box::new(to.clone()), mesh });
+                return Err(Error::NoTimeRose {
+                    to: Box::new(to.clone()),
+                    mesh,
+                });
             }
             sleep(pause).await;
             pause = (pause * 2).min(LAST_LOOK);
@@ -70,7 +78,8 @@ impl Shared {
 
     /// Returns once a session lives.
     async fn greet(&self, to: &Address, until: Instant, waited: Duration) -> Result<(), Error> {
-        self.change(|state| state.greet(to, Instant::now())).ok_or(Error::Crowded)?;
+        self.change(|state| state.greet(to, Instant::now()))
+            .ok_or(Error::Crowded)?;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -83,7 +92,10 @@ impl Shared {
                 return Ok(());
             }
             if is_over || timeout_at(until, changed).await.is_err() {
-                return Err(Error::Timeout { to: Box::new(to.clone()), waited });
+                return Err(Error::Timeout {
+                    to: Box::new(to.clone()),
+                    waited,
+                });
             }
         }
     }

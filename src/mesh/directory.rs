@@ -4,15 +4,16 @@
 //! the time is an argument; never dials, never persists: the caller stores
 //! what [`Directory::remembered`] gives and hands it back after a restart.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use libp2p_identity::PeerId;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::model::{Advert, BootId};
-use crate::wire::Refusal;
+use crate::{
+    model::{Advert, BootId},
+    wire::Refusal,
+};
 
 /// Nodes listed at most.
 const MAX_ENTRIES: usize = 10_000;
@@ -91,7 +92,11 @@ impl Directory {
             }
             entry.suspect_until = known.suspect_until;
             let is_restart = entry.advert.boot != known.advert.boot;
-            entry.boot_before = if is_restart { Some(known.advert.boot) } else { known.boot_before };
+            entry.boot_before = if is_restart {
+                Some(known.advert.boot)
+            } else {
+                known.boot_before
+            };
         }
         self.make_room(&said.peer, now);
         self.entries.insert(said.peer, entry);
@@ -133,12 +138,18 @@ impl Directory {
 
     /// Where a node says it can be dialled.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<String> {
-        let advertised = self.entries.get(peer).map(|entry| entry.advert.addresses.clone());
+        let advertised = self
+            .entries
+            .get(peer)
+            .map(|entry| entry.advert.addresses.clone());
         let remembered = || {
             let known = self.remembered.iter().find(|known| known.peer == *peer);
             known.map(|known| known.addresses.clone())
         };
-        advertised.filter(|addresses| !addresses.is_empty()).or_else(remembered).unwrap_or_default()
+        advertised
+            .filter(|addresses| !addresses.is_empty())
+            .or_else(remembered)
+            .unwrap_or_default()
     }
 
     /// Remembers a good executor; the oldest is forgotten.
@@ -193,13 +204,19 @@ mod tests {
     fn peer(number: u16) -> PeerId {
         let mut seed = [0; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
-        libp2p_identity::Keypair::ed25519_from_bytes(seed).unwrap().public().to_peer_id()
+        libp2p_identity::Keypair::ed25519_from_bytes(seed)
+            .unwrap()
+            .public()
+            .to_peer_id()
     }
 
     fn statement(boot: u64, serial: u64, said: u64) -> Statement {
         let advert = Advert {
             boot: BootId::new(boot, 0),
-            roles: Roles { executor: true, scheduler: true },
+            roles: Roles {
+                executor: true,
+                scheduler: true,
+            },
             runtimes: BTreeMap::new(),
             slots: 1,
             free: 1,
@@ -209,7 +226,12 @@ mod tests {
             agent: String::new(),
             period_ms: 1_000,
         };
-        Statement { peer: peer(1), advert, serial, said }
+        Statement {
+            peer: peer(1),
+            advert,
+            serial,
+            said,
+        }
     }
 
     fn listed(directory: &Directory, now: Instant) -> Vec<Known> {
@@ -220,16 +242,28 @@ mod tests {
     fn an_advert_lives_three_of_its_periods() {
         let (mut directory, now) = (Directory::default(), Instant::now());
         directory.hear(statement(1, 1, 100), now).unwrap();
-        assert_eq!(listed(&directory, now + Duration::from_millis(2_999)).len(), 1);
-        assert_eq!(listed(&directory, now + Duration::from_millis(3_000)).len(), 0);
+        assert_eq!(
+            listed(&directory, now + Duration::from_millis(2_999)).len(),
+            1
+        );
+        assert_eq!(
+            listed(&directory, now + Duration::from_millis(3_000)).len(),
+            0
+        );
     }
 
     #[test]
     fn a_falling_serial_and_an_older_word_are_refused() {
         let (mut directory, now) = (Directory::default(), Instant::now());
         directory.hear(statement(1, 5, 100), now).unwrap();
-        assert_eq!(directory.hear(statement(1, 4, 101), now), Err(Refusal::Replay));
-        assert_eq!(directory.hear(statement(1, 5, 99), now), Err(Refusal::Replay));
+        assert_eq!(
+            directory.hear(statement(1, 4, 101), now),
+            Err(Refusal::Replay)
+        );
+        assert_eq!(
+            directory.hear(statement(1, 5, 99), now),
+            Err(Refusal::Replay)
+        );
         assert_eq!(directory.hear(statement(2, 6, 101), now), Ok(()));
     }
 
@@ -239,7 +273,10 @@ mod tests {
         directory.hear(statement(1, 1, 100), now).unwrap();
         directory.hear(statement(2, 2, 101), now).unwrap();
         assert!(!listed(&directory, now)[0].is_suspect);
-        assert_eq!(directory.hear(statement(1, 1, 102), now), Err(Refusal::Replay));
+        assert_eq!(
+            directory.hear(statement(1, 1, 102), now),
+            Err(Refusal::Replay)
+        );
         assert!(listed(&directory, now)[0].is_suspect);
     }
 
@@ -256,9 +293,15 @@ mod tests {
     fn good_executors_are_remembered_up_to_a_bound() {
         let mut directory = Directory::default();
         for number in 0..300 {
-            directory.remember(Remembered { peer: peer(number), addresses: Vec::new() });
+            directory.remember(Remembered {
+                peer: peer(number),
+                addresses: Vec::new(),
+            });
         }
-        directory.remember(Remembered { peer: peer(299), addresses: vec!["/x".to_owned()] });
+        directory.remember(Remembered {
+            peer: peer(299),
+            addresses: vec!["/x".to_owned()],
+        });
         assert_eq!(directory.remembered().len(), MAX_REMEMBERED);
         assert_eq!(directory.addresses(&peer(299)), ["/x"]);
     }

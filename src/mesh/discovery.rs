@@ -5,20 +5,22 @@
 //! A hint proves nothing: the peer counts once it answered. A dead or slow
 //! router holds nobody up, and the search ends with its time.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use cid::Cid;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use libp2p_identity::PeerId;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::shared::Shared;
-use crate::kubo::{FindProviders, Provider};
-use crate::wire::topics;
+use crate::{
+    kubo::{FindProviders, Provider},
+    wire::topics,
+};
 
 /// Providers taken of each look-up.
 const MAX_PROVIDERS: usize = 64;
@@ -115,9 +117,13 @@ pub(super) fn find(shared: Arc<Shared>, query: Query) -> BoxStream<'static, Hint
 fn known(shared: &Shared, runtime: &str) -> Vec<Hint> {
     let state = shared.state.lock();
     let own = (shared.me.peer, state.own_addresses(), Source::Own);
-    let adverts = state.directory.snapshot(|peer| state.is_linked(peer), Instant::now());
+    let adverts = state
+        .directory
+        .snapshot(|peer| state.is_linked(peer), Instant::now());
     let adverts = adverts.into_iter().filter(|known| {
-        known.advert.roles.executor && !known.is_suspect && known.advert.runtimes.contains_key(runtime)
+        known.advert.roles.executor
+            && !known.is_suspect
+            && known.advert.runtimes.contains_key(runtime)
     });
     let adverts = adverts.map(|known| (known.peer, known.advert.addresses, Source::Advert));
     let configured = shared.config.peers.iter().filter_map(|address| {
@@ -126,8 +132,16 @@ fn known(shared: &Shared, runtime: &str) -> Vec<Hint> {
     });
     let remembered = state.directory.remembered().iter().rev();
     let remembered = remembered.map(|good| (good.peer, good.addresses.clone(), Source::Remembered));
-    let all = std::iter::once(own).chain(configured).chain(adverts).chain(remembered);
-    all.map(|(peer, addresses, source)| Hint { peer, addresses, source }).collect()
+    let all = std::iter::once(own)
+        .chain(configured)
+        .chain(adverts)
+        .chain(remembered);
+    all.map(|(peer, addresses, source)| Hint {
+        peer,
+        addresses,
+        source,
+    })
+    .collect()
 }
 
 /// Whoever Kubo is connected to and listens to adverts of this mesh.
@@ -144,11 +158,21 @@ fn neighbours(shared: Arc<Shared>) -> BoxStream<'static, Hint> {
     stream::once(asked).flatten().boxed()
 }
 
-fn providers(shared: Arc<Shared>, cid: Cid, source: Source, timeout: Duration) -> BoxStream<'static, Hint> {
+fn providers(
+    shared: Arc<Shared>,
+    cid: Cid,
+    source: Source,
+    timeout: Duration,
+) -> BoxStream<'static, Hint> {
     let asked = async move {
-        let options = FindProviders { max: MAX_PROVIDERS as u32, timeout };
+        let options = FindProviders {
+            max: MAX_PROVIDERS as u32,
+            timeout,
+        };
         match shared.kubo.find_providers(&cid, options).await {
-            Ok(found) => found.filter_map(move |found| std::future::ready(hint(found, source))).boxed(),
+            Ok(found) => found
+                .filter_map(move |found| std::future::ready(hint(found, source)))
+                .boxed(),
             Err(error) => {
                 debug!(%cid, %error, "no providers could be looked up");
                 stream::empty().boxed()
@@ -161,7 +185,15 @@ fn providers(shared: Arc<Shared>, cid: Cid, source: Source, timeout: Duration) -
 fn hint(found: Result<Provider, crate::kubo::Error>, source: Source) -> Option<Hint> {
     let Provider { id, addrs } = found.ok()?;
     let addresses = addrs.into_iter().map(|address| {
-        if address.contains("/p2p/") { address } else { format!("{address}/p2p/{id}") }
+        if address.contains("/p2p/") {
+            address
+        } else {
+            format!("{address}/p2p/{id}")
+        }
     });
-    Some(Hint { peer: id, addresses: addresses.collect(), source })
+    Some(Hint {
+        peer: id,
+        addresses: addresses.collect(),
+        source,
+    })
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::kubo;
-use crate::wire::{Address, Refusal};
+use crate::{
+    kubo,
+    wire::{Address, Refusal},
+};
 
 /// A failed call of [`super::Mesh`].
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +67,13 @@ impl Error {
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Crowded => true,
-            Self::NoTimeRose { .. } | Self::TooLarge { .. } | Self::Unencodable(_) | Self::Closed => false,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Crowded => {
+                true
+            }
+            Self::NoTimeRose { .. }
+            | Self::TooLarge { .. }
+            | Self::Unencodable(_)
+            | Self::Closed => false,
             Self::Kubo(error) => error.retryable(),
         }
     }

@@ -1,8 +1,7 @@
 //! What the mesh tells the roles.
 
 use super::session::DownReason;
-use crate::model::Message;
-use crate::wire::Address;
+use crate::{model::Message, wire::Address};
 
 /// Something happened. Events of one peer keep their order.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,10 +6,12 @@
 
 mod files;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use ed25519_dalek::SigningKey;
 use libp2p_identity::PeerId;
@@ -17,13 +19,20 @@ use parking_lot::RwLock;
 use tracing::{info, warn};
 
 use self::files::Files;
-use super::clock::{unix_ms, unix_s};
-use super::session::Party;
-use crate::kubo;
-use crate::model::{Binding, BindingBody, BootId, Receipt};
-use crate::task::Tasks;
-use crate::wire::binding::{self, BINDING_TAG, MAX_LIFE_S};
-use crate::wire::{KeyId, Refusal, dagcbor, receipt};
+use super::{
+    clock::{unix_ms, unix_s},
+    session::Party,
+};
+use crate::{
+    kubo,
+    model::{Binding, BindingBody, BootId, Receipt},
+    task::Tasks,
+    wire::{
+        KeyId, Refusal,
+        binding::{self, BINDING_TAG, MAX_LIFE_S},
+        dagcbor, receipt,
+    },
+};
 
 /// A binding begins so long before it is made, so that what was begun a moment
 /// ago is covered, by a clock that was set back too.
@@ -76,7 +85,10 @@ pub enum Error {
 
 impl Error {
     fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// Whether the same may succeed a little later.
@@ -117,13 +129,24 @@ impl Identity {
         let newest = bind(&files, &key, peer, boot, kubo).await?;
         let kid = KeyId::of(&key.verifying_key());
         let bindings = RwLock::new((Vec::new(), newest));
-        Ok(Self { inner: Arc::new(Inner { peer, boot, kid, key, files, bindings }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                peer,
+                boot,
+                kid,
+                key,
+                files,
+                bindings,
+            }),
+        })
     }
 
     /// Renews the binding at half-life for as long as `tasks` live.
     pub fn keep_bound(&self, kubo: kubo::Client, tasks: &Tasks) {
         let identity = self.clone();
-        tasks.spawn("identity.renew", async move { identity.renew_for_ever(&kubo).await });
+        tasks.spawn("identity.renew", async move {
+            identity.renew_for_ever(&kubo).await
+        });
     }
 
     async fn renew_for_ever(&self, kubo: &kubo::Client) {
@@ -145,9 +168,18 @@ impl Identity {
     /// # Errors
     /// See [`Error`].
     pub async fn renew(&self, kubo: &kubo::Client) -> Result<(), Error> {
-        let Inner { peer, boot, key, files, .. } = &*self.inner;
+        let Inner {
+            peer,
+            boot,
+            key,
+            files,
+            ..
+        } = &*self.inner;
         let next = bind(files, key, *peer, *boot, kubo).await?;
-        info!(binding.serial = next.body.serial, "the node key bound the sidecar key");
+        info!(
+            binding.serial = next.body.serial,
+            "the node key bound the sidecar key"
+        );
         let (older, newest) = &mut *self.inner.bindings.write();
         older.push(std::mem::replace(newest, next));
         if older.len() >= MAX_BINDINGS {
@@ -193,7 +225,9 @@ impl Identity {
     fn binding_at(&self, unix_s: u64) -> Binding {
         let (older, newest) = &*self.inner.bindings.read();
         let covers = |b: &&Binding| (b.body.not_before..=b.body.expires).contains(&unix_s);
-        let found = std::iter::once(newest).chain(older.iter().rev()).find(covers);
+        let found = std::iter::once(newest)
+            .chain(older.iter().rev())
+            .find(covers);
         found.unwrap_or(newest).clone()
     }
 
@@ -202,7 +236,11 @@ impl Identity {
     }
 
     pub(super) fn party(&self) -> Party {
-        Party { peer: self.peer(), kid: self.kid(), boot: self.boot() }
+        Party {
+            peer: self.peer(),
+            kid: self.kid(),
+            boot: self.boot(),
+        }
     }
 }
 
@@ -226,7 +264,9 @@ async fn bind(
         serial: files.next_serial(now)?,
     };
     let refused = |refusal| Error::NodeKey { peer, refusal };
-    let sig = kubo.sign(&binding::signing_bytes(&body).map_err(refused)?).await?;
+    let sig = kubo
+        .sign(&binding::signing_bytes(&body).map_err(refused)?)
+        .await?;
     let binding = Binding { body, sig };
     binding::verify(&binding, now).map_err(refused)?;
     Ok(binding)

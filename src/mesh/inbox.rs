@@ -4,17 +4,19 @@
 //! are let go at once when Kubo stops (they would hold its shutdown for 30 s),
 //! and taken up again when it answers; a gap is closed by retransmission.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
 use tracing::{debug, info};
 
 use super::shared::{Shared, fresh_nonce};
-use crate::kubo::watch::Presence;
-use crate::kubo::{Message, Subscription};
-use crate::wire::topics;
+use crate::{
+    kubo::{Message, Subscription, watch::Presence},
+    wire::topics,
+};
 
 /// Envelopes that may wait to be opened.
 pub(super) const MAX_WAITING: usize = 1_024;
@@ -56,7 +58,12 @@ pub(super) async fn run(shared: Arc<Shared>, topic: Topic, queue: mpsc::Sender<M
 }
 
 /// Reads until the stream ends, Kubo stops, or the self-probe condemns it.
-async fn read(shared: &Shared, topic: Topic, mut stream: Subscription, queue: &mpsc::Sender<Message>) {
+async fn read(
+    shared: &Shared,
+    topic: Topic,
+    mut stream: Subscription,
+    queue: &mpsc::Sender<Message>,
+) {
     let _gone = Subscribed::begin(shared, topic);
     let mut presence = shared.watch.subscribe();
     let down = presence.wait_for(|presence| *presence == Presence::Down);

@@ -5,15 +5,16 @@
 //! or out of order, so nothing else in this program may publish. A 200 is no
 //! acknowledgement: sessions repeat what was lost.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::shared::{Shared, fresh_nonce};
-use super::state::Item;
+use super::{
+    shared::{Shared, fresh_nonce},
+    state::Item,
+};
 use crate::kubo;
 
 /// How often one envelope is offered to Kubo.
@@ -73,7 +74,12 @@ async fn publish(shared: &Shared, item: Item) {
                 debug!(topic, %error, "publishing again");
                 shared.state.lock().counters.publish_retries += 1;
                 let was_ignored = matches!(error, kubo::Error::ValidationIgnored);
-                sleep(if was_ignored { IGNORED_PAUSE } else { RETRY_PAUSE }).await;
+                sleep(if was_ignored {
+                    IGNORED_PAUSE
+                } else {
+                    RETRY_PAUSE
+                })
+                .await;
             }
             Err(error) => {
                 debug!(topic, %error, "not published");
@@ -85,10 +91,16 @@ async fn publish(shared: &Shared, item: Item) {
 }
 
 async fn offer(shared: &Shared, topic: &str, bytes: Bytes) -> Result<(), kubo::Error> {
-    let over = kubo::Error::Timeout { command: "pubsub/pub", after: PUBLISH_TIMEOUT };
+    let over = kubo::Error::Timeout {
+        command: "pubsub/pub",
+        after: PUBLISH_TIMEOUT,
+    };
     let offered = timeout(PUBLISH_TIMEOUT, shared.kubo.publish(topic, bytes)).await;
     let result = offered.unwrap_or(Err(over));
-    if result.as_ref().is_err_and(|error| !matches!(error, kubo::Error::ValidationIgnored)) {
+    if result
+        .as_ref()
+        .is_err_and(|error| !matches!(error, kubo::Error::ValidationIgnored))
+    {
         shared.watch.nudge();
     }
     result
@@ -106,7 +118,11 @@ impl Pace {
     const NOTHING: Duration = Duration::from_micros(500);
 
     fn sent(&mut self, lost: usize) {
-        self.gap = if lost > 0 { (self.gap * 2 + Self::STEP).min(Self::MAX) } else { self.gap * 9 / 10 };
+        self.gap = if lost > 0 {
+            (self.gap * 2 + Self::STEP).min(Self::MAX)
+        } else {
+            self.gap * 9 / 10
+        };
         if self.gap < Self::NOTHING {
             self.gap = Duration::ZERO;
         }

@@ -1,18 +1,14 @@
 //! Keeps Kubo connected: to the configured peers, and to whoever a session
 //! waits for. Dials only; what is listened to is the inbox's business.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::shared::Shared;
-use crate::kubo;
-use crate::kubo::watch::Presence;
-use crate::wire::Address;
+use crate::{kubo, kubo::watch::Presence, wire::Address};
 
 /// Silence after which a peer is dialled again.
 const UNHEARD: Duration = Duration::from_millis(1_500);
@@ -53,7 +49,11 @@ async fn connect_all(shared: &Shared) {
     }
     let linked = {
         let state = shared.state.lock();
-        state.linked().iter().flat_map(|peer| state.addresses_of(peer)).collect::<Vec<_>>()
+        state
+            .linked()
+            .iter()
+            .flat_map(|peer| state.addresses_of(peer))
+            .collect::<Vec<_>>()
     };
     dial_all(&shared.kubo, shared.config.peers.iter().chain(&linked)).await;
 }
@@ -68,16 +68,24 @@ pub(super) async fn redial(shared: Arc<Shared>) {
         let unheard = {
             let state = shared.state.lock();
             let before = Instant::now().checked_sub(UNHEARD);
-            let unheard = before.map(|before| state.unheard_since(before)).unwrap_or_default();
-            unheard.iter().flat_map(|peer| state.addresses_of(peer)).collect::<Vec<_>>()
+            let unheard = before
+                .map(|before| state.unheard_since(before))
+                .unwrap_or_default();
+            unheard
+                .iter()
+                .flat_map(|peer| state.addresses_of(peer))
+                .collect::<Vec<_>>()
         };
         dial_all(&shared.kubo, &unheard).await;
     }
 }
 
 async fn dial_all<'a>(kubo: &kubo::Client, addresses: impl IntoIterator<Item = &'a String>) {
-    let dials: FuturesUnordered<_> =
-        addresses.into_iter().take(MAX_DIALS).map(|address| dial(kubo, address)).collect();
+    let dials: FuturesUnordered<_> = addresses
+        .into_iter()
+        .take(MAX_DIALS)
+        .map(|address| dial(kubo, address))
+        .collect();
     dials.for_each(|_| std::future::ready(())).await;
 }
 
@@ -92,11 +100,26 @@ async fn dial(kubo: &kubo::Client, address: &str) -> Result<(), String> {
 
 /// Dials a peer on every known address at once; returns with the first success
 /// or the last failure.
-pub(super) async fn dial_peer(kubo: &kubo::Client, to: &Address, addresses: &[String]) -> Result<(), String> {
+pub(super) async fn dial_peer(
+    kubo: &kubo::Client,
+    to: &Address,
+    addresses: &[String],
+) -> Result<(), String> {
     let bare = format!("/p2p/{}", to.peer);
-    let known: Vec<&str> = addresses.iter().map(String::as_str).take(MAX_DIALS).collect();
-    let targets = if known.is_empty() { vec![bare.as_str()] } else { known };
-    let mut dials: FuturesUnordered<_> = targets.into_iter().map(|address| dial(kubo, address)).collect();
+    let known: Vec<&str> = addresses
+        .iter()
+        .map(String::as_str)
+        .take(MAX_DIALS)
+        .collect();
+    let targets = if known.is_empty() {
+        vec![bare.as_str()]
+    } else {
+        known
+    };
+    let mut dials: FuturesUnordered<_> = targets
+        .into_iter()
+        .map(|address| dial(kubo, address))
+        .collect();
     let mut last = Err("no address is known".to_owned());
     while let Some(dialled) = dials.next().await {
         last = dialled;

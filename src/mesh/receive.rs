@@ -8,16 +8,21 @@ mod share;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use self::share::Shares;
-use super::clock;
-use super::shared::{Shared, fresh_nonce};
-use crate::kubo::Message;
-use crate::wire::Refusal;
-use crate::wire::envelope::{self, Content, Envelope, Expect, Kind};
+use super::{
+    clock,
+    shared::{Shared, fresh_nonce},
+};
+use crate::{
+    kubo::Message,
+    wire::{
+        Refusal,
+        envelope::{self, Content, Envelope, Expect, Kind},
+    },
+};
 
 /// Opens envelopes for ever.
 pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>) {
@@ -35,7 +40,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>)
     }
 }
 
-fn take(shared: &Shared, shares: &mut Shares, message: &Message, now: Instant) -> Result<(), Refusal> {
+fn take(
+    shared: &Shared,
+    shares: &mut Shares,
+    message: &Message,
+    now: Instant,
+) -> Result<(), Refusal> {
     let is_own = message.from == shared.me.peer;
     let is_linked = is_own || shared.state.lock().is_linked(&message.from);
     if !shares.take(is_linked.then_some(message.from), now) {
@@ -54,7 +64,11 @@ fn take(shared: &Shared, shares: &mut Shares, message: &Message, now: Instant) -
 }
 
 fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusal> {
-    let expect = Expect { net: &shared.config.mesh, me: &shared.me, now: clock::unix_s() };
+    let expect = Expect {
+        net: &shared.config.mesh,
+        me: &shared.me,
+        now: clock::unix_s(),
+    };
     let from = &envelope.header.from;
     let content = envelope.open(&expect, |from, kid| {
         let is_me = *from == shared.me && *kid == shared.identity.kid();

@@ -1,16 +1,16 @@
 //! Lets this node be found by strangers: provides the mesh's rendezvous CID of
 //! each sandbox it offers, while it advertises at all.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use super::shared::Shared;
-use crate::kubo::{self, Codec};
-use crate::wire::topics;
+use crate::{
+    kubo::{self, Codec},
+    wire::topics,
+};
 
 /// Provider records live 48 h; Kubo's own rhythm is 22 h.
 const INTERVAL: Duration = Duration::from_secs(12 * 3_600);

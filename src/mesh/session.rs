@@ -12,19 +12,24 @@ mod received;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use tokio::time::Instant;
 
-pub(crate) use self::handshake::{Face, Greeting, Party};
-use self::handshake::{Handshake, Heard};
-use self::link::Link;
-pub(crate) use self::link::Departing;
-use crate::wire::body::{Frame, Nonce, SessionId};
-use crate::wire::{KeyId, Refusal};
+pub(crate) use self::{
+    handshake::{Face, Greeting, Party},
+    link::Departing,
+};
+use self::{
+    handshake::{Handshake, Heard},
+    link::Link,
+};
+use crate::wire::{
+    KeyId, Refusal,
+    body::{Frame, Nonce, SessionId},
+};
 
 /// Messages that may wait for the window, per peer.
 pub(crate) const MAX_QUEUE: usize = 512;
@@ -146,7 +151,11 @@ impl Peer {
 
     /// Something waits for the other and nothing has been heard since `before`.
     pub(crate) fn is_unheard_since(&self, before: Instant) -> bool {
-        let waits = self.link.as_ref().and_then(Link::waits_since).is_some_and(|at| at < before);
+        let waits = self
+            .link
+            .as_ref()
+            .and_then(Link::waits_since)
+            .is_some_and(|at| at < before);
         (waits || self.attempt.is_some()) && self.heard < before
     }
 
@@ -158,7 +167,10 @@ impl Peer {
 
     /// The key that a session's envelopes must be signed with.
     pub(crate) fn key(&self, kid: &KeyId) -> Option<VerifyingKey> {
-        self.keys.iter().find(|(known, _)| known == kid).map(|(_, key)| *key)
+        self.keys
+            .iter()
+            .find(|(known, _)| known == kid)
+            .map(|(_, key)| *key)
     }
 
     /// Queues a message; false when the queue is full.
@@ -174,7 +186,11 @@ impl Peer {
     pub(crate) fn greet(&mut self, now: Instant) {
         if self.link.is_none() {
             let until = now + self.patience.greeting;
-            let begin = Attempt { until, next: now, gap: FIRST_GREETING };
+            let begin = Attempt {
+                until,
+                next: now,
+                gap: FIRST_GREETING,
+            };
             self.attempt.get_or_insert(begin).until = until;
         }
     }
@@ -236,7 +252,11 @@ impl Peer {
             return Err(Refusal::Session);
         }
         let is_new = heard != Heard::Confirm;
-        let notices = if is_new { self.act_on(heard, now) } else { Vec::new() };
+        let notices = if is_new {
+            self.act_on(heard, now)
+        } else {
+            Vec::new()
+        };
         self.heard = now;
         let link = self.link.as_mut().ok_or(Refusal::Session)?;
         Ok((notices, link.on_frame(seq, frame, room, now)?))
@@ -333,6 +353,9 @@ impl Peer {
             .and_then(Link::waits_since)
             .map(|since| since.max(self.heard) + self.patience.silence);
         let leave = self.is_leaving.then_some(now);
-        [owed, attempt, frame, silence, leave].into_iter().flatten().min()
+        [owed, attempt, frame, silence, leave]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -1,16 +1,18 @@
 //! What the mesh's tasks share: settings, Kubo, the state, who to wake.
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
-use super::config::Config;
-use super::identity::Identity;
-use super::state::{Own, State};
-use crate::kubo;
-use crate::kubo::watch::{Presence, Watch};
-use crate::wire::Address;
-use crate::wire::body::Nonce;
+use super::{
+    config::Config,
+    identity::Identity,
+    state::{Own, State},
+};
+use crate::{
+    kubo,
+    kubo::watch::{Presence, Watch},
+    wire::{Address, body::Nonce},
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -34,7 +36,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, kubo: kubo::Client, watch: Watch, identity: Identity) -> Self {
+    pub(super) fn new(
+        config: Config,
+        kubo: kubo::Client,
+        watch: Watch,
+        identity: Identity,
+    ) -> Self {
         let me = if config.attached {
             Address::attached(identity.peer(), identity.kid())
         } else {
@@ -71,7 +78,10 @@ impl Shared {
 
     /// Whether an address means this very sidecar.
     pub(super) fn is_me(&self, address: &Address) -> bool {
-        let is_mine = address.kid.as_ref().is_none_or(|kid| *kid == self.identity.kid());
+        let is_mine = address
+            .kid
+            .as_ref()
+            .is_none_or(|kid| *kid == self.identity.kid());
         address.peer == self.me.peer && is_mine
     }
 

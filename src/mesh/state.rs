@@ -7,8 +7,10 @@
 mod item;
 mod probe;
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -17,15 +19,22 @@ use tokio::time::Instant;
 
 pub(crate) use self::item::Item;
 use self::probe::Probe;
-use super::clock;
-use super::directory::{Directory, Remembered, Statement};
-use super::event::Event;
-use super::health::{Counters, Health};
-use super::session::{Face, Notice, Outgoing, Party, Patience, Peer};
-use crate::model::{Advert, Message};
-use crate::wire::binding::Bound;
-use crate::wire::body::{Announcement, Frame, Hello, Nonce, SessionId};
-use crate::wire::{Address, KeyId, Refusal, dagcbor};
+use super::{
+    clock,
+    directory::{Directory, Remembered, Statement},
+    event::Event,
+    health::{Counters, Health},
+    session::{Face, Notice, Outgoing, Party, Patience, Peer},
+};
+use crate::{
+    model::{Advert, Message},
+    wire::{
+        Address, KeyId, Refusal,
+        binding::Bound,
+        body::{Announcement, Frame, Hello, Nonce, SessionId},
+        dagcbor,
+    },
+};
 
 /// Counterparts kept at most.
 const MAX_PEERS: usize = 4_096;
@@ -97,10 +106,20 @@ impl State {
     pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) -> Turn {
         let resubscribe = self.probe.is_overdue(now);
         self.tick(now);
-        let item = self.own_item(now).or_else(|| self.next_outgoing(&mut fresh, now));
+        let item = self
+            .own_item(now)
+            .or_else(|| self.next_outgoing(&mut fresh, now));
         self.is_publishing = item.is_some();
-        let wake = if item.is_some() { now } else { self.next_wake(now) };
-        Turn { item, wake, resubscribe }
+        let wake = if item.is_some() {
+            now
+        } else {
+            self.next_wake(now)
+        };
+        Turn {
+            item,
+            wake,
+            resubscribe,
+        }
     }
 
     fn own_item(&mut self, now: Instant) -> Option<Item> {
@@ -112,19 +131,27 @@ impl State {
         let period = self.advert_period();
         (self.advert_due, self.advertised) = (now + period, Some(now));
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
-        let advert = Advert { addresses: self.own_addresses(), period_ms, ..advert };
+        let advert = Advert {
+            addresses: self.own_addresses(),
+            period_ms,
+            ..advert
+        };
         Some(Item::Advert(Box::new(advert), clock::unix_s()))
     }
 
     fn advert_period(&self) -> Duration {
         let nodes = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);
-        self.own.advert_interval.max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
+        self.own
+            .advert_interval
+            .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
     fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Nonce, now: Instant) -> Option<Item> {
         for _ in 0..self.turn.len() {
             let address = self.turn.pop_front()?;
-            let Some(peer) = self.peers.get_mut(&address) else { continue };
+            let Some(peer) = self.peers.get_mut(&address) else {
+                continue;
+            };
             let outgoing = peer.depart(fresh, now);
             self.turn.push_back(address.clone());
             if let Some(outgoing) = outgoing {
@@ -142,7 +169,10 @@ impl State {
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
         let advert = is_advertising.then_some(self.advert_due);
         let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
-        peers.chain(others.into_iter().flatten()).min().unwrap_or(now)
+        peers
+            .chain(others.into_iter().flatten())
+            .min()
+            .unwrap_or(now)
     }
 
     /// What time alone brings about.
@@ -174,7 +204,9 @@ impl State {
             return;
         }
         let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
-        let oldest = idle.min_by_key(|(_, peer)| peer.heard).map(|(address, _)| address.clone());
+        let oldest = idle
+            .min_by_key(|(_, peer)| peer.heard)
+            .map(|(address, _)| address.clone());
         if let Some(address) = oldest {
             self.peers.remove(&address);
             self.turn.retain(|other| *other != address);
@@ -203,8 +235,15 @@ impl State {
         fresh: Nonce,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let party = Party { peer: bound.peer, kid: bound.kid, boot: bound.boot };
-        let face = Face { party, nonce: hello.nonce };
+        let party = Party {
+            peer: bound.peer,
+            kid: bound.kid,
+            boot: bound.boot,
+        };
+        let face = Face {
+            party,
+            nonce: hello.nonce,
+        };
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
         let notices = peer.on_hello(face, bound.key, hello.echo, fresh, now);
         if peer.is_up() || peer.addresses.is_empty() {
@@ -230,7 +269,10 @@ impl State {
             match dagcbor::decode::<Message>(&bytes) {
                 Ok(message) => {
                     self.counters.delivered += 1;
-                    self.events.push_back(Event::Message { from: from.clone(), message });
+                    self.events.push_back(Event::Message {
+                        from: from.clone(),
+                        message,
+                    });
                 }
                 Err(refusal) => self.counters.refuse(refusal),
             }
@@ -239,7 +281,12 @@ impl State {
     }
 
     /// A farewell, checked.
-    pub(crate) fn on_bye(&mut self, from: &Address, session: SessionId, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn on_bye(
+        &mut self,
+        from: &Address,
+        session: SessionId,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
         let notice = peer.on_bye(session)?;
         self.note(from, vec![notice], now);
@@ -255,7 +302,15 @@ impl State {
         now: Instant,
     ) -> Result<(), Refusal> {
         let (peer, serial) = (bound.peer, bound.serial);
-        self.directory.hear(Statement { peer, advert: said.advert, serial, said: at }, now)
+        self.directory.hear(
+            Statement {
+                peer,
+                advert: said.advert,
+                serial,
+                said: at,
+            },
+            now,
+        )
     }
 
     /// Somebody speaks in a session that is not known here: it may have missed
@@ -330,7 +385,10 @@ impl State {
     /// Whether any sidecar under a peer ID is linked.
     pub(crate) fn is_linked(&self, peer: &PeerId) -> bool {
         self.is_up(&Address::node(*peer))
-            || self.peers.iter().any(|(address, known)| address.peer == *peer && known.is_up())
+            || self
+                .peers
+                .iter()
+                .any(|(address, known)| address.peer == *peer && known.is_up())
     }
 
     pub(crate) fn srtt(&self, address: &Address) -> Option<Duration> {
@@ -346,7 +404,10 @@ impl State {
 
     /// Peers that something waits for and that nobody heard since `before`.
     pub(crate) fn unheard_since(&self, before: Instant) -> Vec<Address> {
-        let unheard = self.peers.iter().filter(|(_, peer)| peer.is_unheard_since(before));
+        let unheard = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_unheard_since(before));
         unheard.map(|(address, _)| address.clone()).collect()
     }
 
@@ -364,7 +425,9 @@ impl State {
 
     /// Whether every message sent was acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
-        self.peers.values().all(|peer| !peer.is_up() || peer.is_settled())
+        self.peers
+            .values()
+            .all(|peer| !peer.is_up() || peer.is_settled())
     }
 
     /// Whether everybody was told farewell.
@@ -379,7 +442,10 @@ impl State {
     }
 
     pub(crate) fn health(&self, is_kubo_up: bool, now: Instant) -> Health {
-        let muted = self.peers.iter().filter(|(_, peer)| peer.is_deaf_to_us(now));
+        let muted = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_deaf_to_us(now));
         Health {
             is_kubo_up,
             is_subscribed: self.probe.is_subscribed(),
@@ -396,4 +462,3 @@ impl State {
         self.peers.get(address).is_none_or(Peer::is_idle)
     }
 }
-

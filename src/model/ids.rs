@@ -3,8 +3,7 @@
 //! All are 128 random or time-ordered bits in Crockford base32 (ULID). Never
 //! made here: whoever owns the randomness passes the bits in.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;

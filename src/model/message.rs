@@ -11,7 +11,10 @@ use super::{InvocationId, LeaseId, Limits};
 /// One message; the sender is known from the envelope, never from in here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a message is moved once, from the link to its role")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is moved once, from the link to its role"
+)]
 pub enum Message {
     /// Scheduler → candidate: could you, and what do you hold of it?
     Probe(Probe),

@@ -98,7 +98,10 @@ impl Class {
     /// Whether another executor may do better.
     #[must_use]
     pub const fn is_worth_another_executor(self) -> bool {
-        matches!(self, Self::Node | Self::Lost | Self::Refused | Self::Missing)
+        matches!(
+            self,
+            Self::Node | Self::Lost | Self::Refused | Self::Missing
+        )
     }
 
     /// The word used in JSON and logs.

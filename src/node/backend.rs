@@ -2,28 +2,31 @@
 //!
 //! Takes the roles, gives them as [`Backend`]. Translates; decides nothing.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::error;
-use crate::api::{
-    Allowed, Backend, EventStream, Freed, Health, Kept, NodeInfo, NodeView, Output, Reach, Removed, Storage,
+use crate::{
+    api::{
+        Allowed, Backend, EventStream, Freed, Health, Kept, NodeInfo, NodeView, Output, Reach,
+        Removed, Storage,
+    },
+    compute::{
+        ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
+        InvokeRequest, Record,
+        allow::{Allow, Who},
+        clock, storage,
+    },
+    config::Config,
+    kubo,
+    mesh::{self, Identity, Mesh},
+    model::{Cid, Class},
+    store::Store,
+    wire::car,
 };
-use crate::compute::allow::{Allow, Who};
-use crate::compute::{
-    ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure, InvocationEvent, InvokeRequest, Record,
-    clock, storage,
-};
-use crate::config::Config;
-use crate::kubo;
-use crate::mesh::{self, Identity, Mesh};
-use crate::model::{Cid, Class};
-use crate::store::Store;
-use crate::wire::car;
 
 /// How long the code of a function may be waited for.
 const DEPLOY_WAIT: Duration = Duration::from_secs(10);
@@ -43,7 +46,11 @@ pub(super) struct Doors {
 
 impl Doors {
     fn allowed(&self) -> Result<Vec<Allowed>, Failure> {
-        let own = Allowed { peer: self.identity.peer().to_string(), until: None, source: "self".to_owned() };
+        let own = Allowed {
+            peer: self.identity.peer().to_string(),
+            until: None,
+            source: "self".to_owned(),
+        };
         let configured = self.config.executor.allow.iter().map(|peer| Allowed {
             peer: peer.clone(),
             until: None,
@@ -61,7 +68,8 @@ impl Doors {
     /// Makes the stored rules the executor's.
     fn apply_allow(&self) -> Result<(), Failure> {
         let rules = super::rules(&self.config, &self.store)?;
-        self.compute.set_allow(Allow::new(self.identity.peer(), rules));
+        self.compute
+            .set_allow(Allow::new(self.identity.peer(), rules));
         Ok(())
     }
 
@@ -73,7 +81,11 @@ impl Doors {
                     sum.count += 1;
                     sum.bytes = sum.bytes.saturating_add(one.bytes);
                 }
-                None => removed.push(Kept { kind: one.kind, count: 1, bytes: one.bytes }),
+                None => removed.push(Kept {
+                    kind: one.kind,
+                    count: 1,
+                    bytes: one.bytes,
+                }),
             }
         }
         Freed { dry_run, removed }
@@ -101,13 +113,26 @@ impl Doors {
 fn unmet(health: &mesh::Health) -> Vec<String> {
     let conditions = [
         (health.is_kubo_up, "Kubo does not answer".to_owned()),
-        (health.is_subscribed, "the inbox is not subscribed to".to_owned()),
-        (health.is_probe_back, "the node's own message did not come back over pubsub".to_owned()),
+        (
+            health.is_subscribed,
+            "the inbox is not subscribed to".to_owned(),
+        ),
+        (
+            health.is_probe_back,
+            "the node's own message did not come back over pubsub".to_owned(),
+        ),
     ];
     let muted = health.muted_by.iter().map(|peer| {
-        format!("{peer} hears nothing of this node: fix its clock, or run `ipfs pubsub reset` there")
+        format!(
+            "{peer} hears nothing of this node: fix its clock, or run `ipfs pubsub reset` there"
+        )
     });
-    conditions.into_iter().filter(|(is_met, _)| !is_met).map(|(_, text)| text).chain(muted).collect()
+    conditions
+        .into_iter()
+        .filter(|(is_met, _)| !is_met)
+        .map(|(_, text)| text)
+        .chain(muted)
+        .collect()
 }
 
 fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
@@ -124,8 +149,13 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         ("mesh.sessions", health.sessions as u64),
         ("mesh.listed", health.listed as u64),
     ];
-    let plain = plain.into_iter().map(|(name, count)| (name.to_owned(), count));
-    let refused = counted.refused.iter().map(|(reason, count)| (format!("mesh.refused.{reason}"), *count));
+    let plain = plain
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count));
+    let refused = counted
+        .refused
+        .iter()
+        .map(|(reason, count)| (format!("mesh.refused.{reason}"), *count));
     plain.chain(refused).collect()
 }
 
@@ -134,10 +164,11 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn who(peer: &str) -> Result<Who, Failure> {
-    peer.parse().map_err(|e: crate::compute::allow::ParseWhoError| {
-        Failure::new(Class::User, "bad_peer", e.to_string())
-            .with_hint("a peer ID looks like 12D3Koo…; `ipfs id -f '<id>'` prints a node's own")
-    })
+    peer.parse()
+        .map_err(|e: crate::compute::allow::ParseWhoError| {
+            Failure::new(Class::User, "bad_peer", e.to_string())
+                .with_hint("a peer ID looks like 12D3Koo…; `ipfs id -f '<id>'` prints a node's own")
+        })
 }
 
 impl Backend for Doors {
@@ -145,13 +176,21 @@ impl Backend for Doors {
         self.compute.functions().deploy(request, DEPLOY_WAIT).await
     }
 
-    async fn invoke(&self, request: InvokeRequest, input: Option<ByteStream>) -> Result<EventStream, Failure> {
+    async fn invoke(
+        &self,
+        request: InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> Result<EventStream, Failure> {
         let events: tokio::sync::mpsc::Receiver<InvocationEvent> =
             self.compute.scheduler().submit(request, input).await?;
         Ok(ReceiverStream::new(events).boxed())
     }
 
-    async fn schedule(&self, request: InvokeRequest, input: Option<ByteStream>) -> Result<Explanation, Failure> {
+    async fn schedule(
+        &self,
+        request: InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> Result<Explanation, Failure> {
         self.compute.scheduler().explain_now(request, input).await
     }
 
@@ -181,7 +220,11 @@ impl Backend for Doors {
             Err(_) => self.compute.output_of(name)?,
         };
         let (is_directory, bytes) = self.compute.read(&cid, DEPLOY_WAIT).await?;
-        Ok(Output { cid: cid.to_string(), is_directory, bytes })
+        Ok(Output {
+            cid: cid.to_string(),
+            is_directory,
+            bytes,
+        })
     }
 
     async fn receipt(&self, name: &str) -> Result<Vec<u8>, Failure> {
@@ -201,7 +244,10 @@ impl Backend for Doors {
 
     async fn remove_function(&self, name: &str) -> Result<Removed, Failure> {
         let gone = self.compute.functions().remove(name).await?;
-        Ok(Removed { function: gone.function, name: gone.name })
+        Ok(Removed {
+            function: gone.function,
+            name: gone.name,
+        })
     }
 
     async fn allow_list(&self) -> Result<Vec<Allowed>, Failure> {
@@ -211,22 +257,38 @@ impl Backend for Doors {
     async fn allow_add(&self, peer: &str, lasts: Option<Duration>) -> Result<Allowed, Failure> {
         let who = who(peer)?.to_string();
         let until = lasts.map(|lasts| clock::unix_s().saturating_add(lasts.as_secs()));
-        self.store.put_allow(&who, until).map_err(|e| error::store(&e))?;
+        self.store
+            .put_allow(&who, until)
+            .map_err(|e| error::store(&e))?;
         self.apply_allow()?;
-        Ok(Allowed { peer: who, until: until.map(|s| s.saturating_mul(1_000)), source: "command".to_owned() })
+        Ok(Allowed {
+            peer: who,
+            until: until.map(|s| s.saturating_mul(1_000)),
+            source: "command".to_owned(),
+        })
     }
 
     async fn allow_remove(&self, peer: &str) -> Result<Allowed, Failure> {
         let who = who(peer)?.to_string();
         let known = self.allowed()?.into_iter().find(|a| a.peer == who);
         let gone = known.ok_or_else(|| {
-            Failure::new(Class::User, "not_found", format!("{who} is not allowed to run code here anyway"))
+            Failure::new(
+                Class::User,
+                "not_found",
+                format!("{who} is not allowed to run code here anyway"),
+            )
         })?;
         if gone.source != "command" {
-            return Err(Failure::new(Class::Refused, "fixed", format!("{who} is allowed by the {}", gone.source))
-                .with_hint("change executor.allow, or the daemon's --allow, and restart the daemon"));
+            return Err(Failure::new(
+                Class::Refused,
+                "fixed",
+                format!("{who} is allowed by the {}", gone.source),
+            )
+            .with_hint("change executor.allow, or the daemon's --allow, and restart the daemon"));
         }
-        self.store.remove_allow(&who).map_err(|e| error::store(&e))?;
+        self.store
+            .remove_allow(&who)
+            .map_err(|e| error::store(&e))?;
         self.apply_allow()?;
         Ok(gone)
     }
@@ -234,13 +296,20 @@ impl Backend for Doors {
     async fn nodes(&self) -> Result<Vec<NodeView>, Failure> {
         let known = self.mesh.directory().into_iter().map(|entry| NodeView {
             peer: entry.peer.to_string(),
-            reach: if entry.is_linked { Reach::Direct } else { Reach::Unreachable },
+            reach: if entry.is_linked {
+                Reach::Direct
+            } else {
+                Reach::Unreachable
+            },
             roles: entry.advert.roles,
             runtimes: entry.advert.runtimes,
             slots: entry.advert.slots,
             free: entry.advert.free,
             warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
-            rtt_ms: self.mesh.rtt(&entry.peer).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            rtt_ms: self
+                .mesh
+                .rtt(&entry.peer)
+                .map(|rtt| rtt.as_secs_f64() * 1_000.0),
             heard: Some(clock::unix_ms().saturating_sub(millis(entry.heard_ago))),
             labels: entry.advert.labels,
             agent: entry.advert.agent,
@@ -259,7 +328,10 @@ impl Backend for Doors {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kubo: self.version.to_string(),
             mesh: self.config.mesh.name.clone(),
-            health: Health { ready: unmet.is_empty(), unmet },
+            health: Health {
+                ready: unmet.is_empty(),
+                unmet,
+            },
             counters: counters(&health),
         })
     }
@@ -267,7 +339,14 @@ impl Backend for Doors {
     async fn storage(&self) -> Result<Storage, Failure> {
         let sums = self.compute.storage().sums().await?;
         Ok(Storage {
-            kept: sums.into_iter().map(|s| Kept { kind: s.kind, count: s.count, bytes: s.bytes }).collect(),
+            kept: sums
+                .into_iter()
+                .map(|s| Kept {
+                    kind: s.kind,
+                    count: s.count,
+                    bytes: s.bytes,
+                })
+                .collect(),
             keep_ms: u64::try_from(self.config.storage.keep.0.as_millis()).unwrap_or(u64::MAX),
             max_bytes: self.config.storage.max.0,
         })

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use crate::api::ServerError;
-use crate::compute::Failure;
-use crate::model::Class;
-use crate::{kubo as kubo_room, mesh as mesh_room, sandbox as sandbox_room, store as store_room};
+use crate::{
+    api::ServerError, compute::Failure, kubo as kubo_room, mesh as mesh_room, model::Class,
+    sandbox as sandbox_room, store as store_room,
+};
 
 pub(super) fn kubo(error: &kubo_room::Error) -> Failure {
     use kubo_room::Error as E;
@@ -16,7 +16,10 @@ pub(super) fn kubo(error: &kubo_room::Error) -> Failure {
         E::Forbidden { .. } => "kubo_forbidden",
         _ => "kubo",
     };
-    hinted(Failure::new(Class::Node, code, error.to_string()), error.hint())
+    hinted(
+        Failure::new(Class::Node, code, error.to_string()),
+        error.hint(),
+    )
 }
 
 pub(super) fn identity(error: &mesh_room::identity::Error) -> Failure {
@@ -27,7 +30,10 @@ pub(super) fn identity(error: &mesh_room::identity::Error) -> Failure {
 }
 
 pub(super) fn store(error: &store_room::Error) -> Failure {
-    hinted(Failure::new(Class::Node, "store", error.to_string()), error.hint())
+    hinted(
+        Failure::new(Class::Node, "store", error.to_string()),
+        error.hint(),
+    )
 }
 
 pub(super) fn sandbox(error: &sandbox_room::Error) -> Failure {
@@ -37,7 +43,9 @@ pub(super) fn sandbox(error: &sandbox_room::Error) -> Failure {
 pub(super) fn server(error: &ServerError) -> Failure {
     let failure = Failure::new(Class::Node, "listen", error.to_string());
     match error {
-        ServerError::Taken(_) => failure.with_hint("one daemon runs for this home already; another home: --home DIR"),
+        ServerError::Taken(_) => {
+            failure.with_hint("one daemon runs for this home already; another home: --home DIR")
+        }
         _ => failure,
     }
 }

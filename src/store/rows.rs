@@ -58,7 +58,13 @@ impl Store {
     pub fn put_function(&self, row: &FunctionRow) -> Result<(), Error> {
         self.with(|db| {
             db.prepare_cached("INSERT OR REPLACE INTO functions VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![row.cid, row.name, row.manifest, row.entries, row.at_ms])
+                .execute(params![
+                    row.cid,
+                    row.name,
+                    row.manifest,
+                    row.entries,
+                    row.at_ms
+                ])
         })?;
         Ok(())
     }
@@ -80,7 +86,8 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn remove_function(&self, cid: &str) -> Result<bool, Error> {
-        self.with(|db| db.execute("DELETE FROM functions WHERE cid = ?1", [cid])).map(|n| n > 0)
+        self.with(|db| db.execute("DELETE FROM functions WHERE cid = ?1", [cid]))
+            .map(|n| n > 0)
     }
 
     /// Keeps a receipt.
@@ -90,7 +97,14 @@ impl Store {
     pub fn put_receipt(&self, row: &ReceiptRow) -> Result<(), Error> {
         self.with(|db| {
             db.prepare_cached("INSERT OR REPLACE INTO receipts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                .execute(params![row.cid, row.call, row.invocation, row.is_memo, row.at_ms, row.body])
+                .execute(params![
+                    row.cid,
+                    row.call,
+                    row.invocation,
+                    row.is_memo,
+                    row.at_ms,
+                    row.body
+                ])
         })?;
         Ok(())
     }
@@ -101,7 +115,10 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn memo(&self, call: &Cid) -> Result<Option<ReceiptRow>, Error> {
-        self.receipt_where("call = ?1 AND is_memo ORDER BY at_ms LIMIT 1", &call.to_string())
+        self.receipt_where(
+            "call = ?1 AND is_memo ORDER BY at_ms LIMIT 1",
+            &call.to_string(),
+        )
     }
 
     /// A receipt by its CID or its invocation's name.
@@ -109,7 +126,10 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn receipt(&self, name: &str) -> Result<Option<ReceiptRow>, Error> {
-        self.receipt_where("cid = ?1 OR invocation = ?1 ORDER BY at_ms DESC LIMIT 1", name)
+        self.receipt_where(
+            "cid = ?1 OR invocation = ?1 ORDER BY at_ms DESC LIMIT 1",
+            name,
+        )
     }
 
     /// Forgets a receipt.
@@ -117,12 +137,15 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn remove_receipt(&self, cid: &str) -> Result<(), Error> {
-        self.with(|db| db.execute("DELETE FROM receipts WHERE cid = ?1", [cid])).map(|_| ())
+        self.with(|db| db.execute("DELETE FROM receipts WHERE cid = ?1", [cid]))
+            .map(|_| ())
     }
 
     fn receipt_where(&self, condition: &str, value: &str) -> Result<Option<ReceiptRow>, Error> {
         self.with(|db| {
-            db.prepare_cached(&format!("{RECEIPT} WHERE {condition}"))?.query_row([value], receipt).optional()
+            db.prepare_cached(&format!("{RECEIPT} WHERE {condition}"))?
+                .query_row([value], receipt)
+                .optional()
         })
     }
 
@@ -168,9 +191,11 @@ impl Store {
     /// As [`Self::put_function`].
     pub fn records(&self, count: u32) -> Result<Vec<RecordRow>, Error> {
         self.with(|db| {
-            db.prepare_cached("SELECT invocation, at_ms, body FROM records ORDER BY at_ms DESC LIMIT ?1")?
-                .query_map([count], record)?
-                .collect()
+            db.prepare_cached(
+                "SELECT invocation, at_ms, body FROM records ORDER BY at_ms DESC LIMIT ?1",
+            )?
+            .query_map([count], record)?
+            .collect()
         })
     }
 
@@ -195,9 +220,11 @@ impl Store {
     pub fn sizes(&self) -> Result<Vec<(String, u64, u64)>, Error> {
         self.with(|db| {
             let count = |kind: &str, bytes: &str| {
-                db.query_row(&format!("SELECT count(*), coalesce(sum(length({bytes})), 0) FROM {kind}"), [], |row| {
-                    Ok((kind.to_owned(), row.get(0)?, row.get(1)?))
-                })
+                db.query_row(
+                    &format!("SELECT count(*), coalesce(sum(length({bytes})), 0) FROM {kind}"),
+                    [],
+                    |row| Ok((kind.to_owned(), row.get(0)?, row.get(1)?)),
+                )
             };
             Ok(vec![
                 count("functions", "manifest")?,
@@ -216,7 +243,10 @@ impl Store {
         self.with(|db| {
             let mut forgotten = 0;
             for table in ["receipts", "blocks", "records"] {
-                forgotten += db.execute(&format!("DELETE FROM {table} WHERE at_ms < ?1"), [before_ms])?;
+                forgotten += db.execute(
+                    &format!("DELETE FROM {table} WHERE at_ms < ?1"),
+                    [before_ms],
+                )?;
             }
             Ok(forgotten as u64)
         })
@@ -227,7 +257,13 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn put_allow(&self, who: &str, until_s: Option<u64>) -> Result<(), Error> {
-        self.with(|db| db.execute("INSERT OR REPLACE INTO allow VALUES (?1, ?2)", params![who, until_s])).map(|_| ())
+        self.with(|db| {
+            db.execute(
+                "INSERT OR REPLACE INTO allow VALUES (?1, ?2)",
+                params![who, until_s],
+            )
+        })
+        .map(|_| ())
     }
 
     /// Takes a permission back; gives whether it was there.
@@ -235,7 +271,8 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn remove_allow(&self, who: &str) -> Result<bool, Error> {
-        self.with(|db| db.execute("DELETE FROM allow WHERE who = ?1", [who])).map(|n| n > 0)
+        self.with(|db| db.execute("DELETE FROM allow WHERE who = ?1", [who]))
+            .map(|n| n > 0)
     }
 
     /// All permissions: who, until.
@@ -297,7 +334,11 @@ fn receipt(row: &Row<'_>) -> rusqlite::Result<ReceiptRow> {
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
-    Ok(RecordRow { invocation: row.get(0)?, at_ms: row.get(1)?, body: row.get(2)? })
+    Ok(RecordRow {
+        invocation: row.get(0)?,
+        at_ms: row.get(1)?,
+        body: row.get(2)?,
+    })
 }
 
 #[cfg(test)]
@@ -307,13 +348,28 @@ mod tests {
     #[test]
     fn the_same_call_is_answered_by_its_first_receipt() {
         let store = Store::in_memory().unwrap();
-        let call: Cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku".parse().unwrap();
+        let call: Cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+            .parse()
+            .unwrap();
         for (cid, at_ms, is_memo) in [("none", 0, false), ("first", 1, true), ("second", 2, true)] {
             let (cid, invocation) = (cid.to_owned(), format!("i-{cid}"));
-            let row = ReceiptRow { cid, call: call.to_string(), invocation, is_memo, at_ms, body: vec![1] };
+            let row = ReceiptRow {
+                cid,
+                call: call.to_string(),
+                invocation,
+                is_memo,
+                at_ms,
+                body: vec![1],
+            };
             store.put_receipt(&row).unwrap();
         }
-        assert_eq!(store.memo(&call).unwrap().map(|r| r.cid).as_deref(), Some("first"));
-        assert_eq!(store.receipt("i-second").unwrap().map(|r| r.cid).as_deref(), Some("second"));
+        assert_eq!(
+            store.memo(&call).unwrap().map(|r| r.cid).as_deref(),
+            Some("first")
+        );
+        assert_eq!(
+            store.receipt("i-second").unwrap().map(|r| r.cid).as_deref(),
+            Some("second")
+        );
     }
 }

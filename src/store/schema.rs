@@ -30,16 +30,27 @@ CREATE TABLE executors (peer TEXT PRIMARY KEY, addresses TEXT NOT NULL, at_ms IN
 /// Makes the tables, or refuses those of a later program.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let of = |source| sqlite(path, source);
-    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(of)?;
+    let found: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(of)?;
     if found > SCHEMA {
-        return Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA });
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found,
+            known: SCHEMA,
+        });
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(of)?;
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(of)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(of)?;
+    connection
+        .pragma_update(None, "synchronous", "NORMAL")
+        .map_err(of)?;
     if found == 0 {
         let make = connection.transaction().map_err(of)?;
         make.execute_batch(TABLES).map_err(of)?;
-        make.pragma_update(None, "user_version", SCHEMA).map_err(of)?;
+        make.pragma_update(None, "user_version", SCHEMA)
+            .map_err(of)?;
         make.commit().map_err(of)?;
     }
     Ok(())
@@ -49,13 +60,17 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
 pub(super) fn claim(connection: &Connection, path: &Path, own: &str) -> Result<(), Error> {
     let of = |source| sqlite(path, source);
     let found: Option<String> = connection
-        .query_row("SELECT value FROM meta WHERE key = 'peer'", [], |row| row.get(0))
+        .query_row("SELECT value FROM meta WHERE key = 'peer'", [], |row| {
+            row.get(0)
+        })
         .optional()
         .map_err(of)?;
     match found {
-        Some(found) if found != own => {
-            Err(Error::OtherNode { path: path.to_owned(), found, own: own.to_owned() })
-        }
+        Some(found) if found != own => Err(Error::OtherNode {
+            path: path.to_owned(),
+            found,
+            own: own.to_owned(),
+        }),
         Some(_) => Ok(()),
         None => connection
             .execute("INSERT INTO meta (key, value) VALUES ('peer', ?1)", [own])
@@ -67,7 +82,12 @@ pub(super) fn claim(connection: &Connection, path: &Path, own: &str) -> Result<(
 /// SQLite's error with the file's name; a full disk is told apart.
 pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Error {
     match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::Full { path: path.to_owned() },
-        _ => Error::Sqlite { path: path.to_owned(), source },
+        Some(ErrorCode::DiskFull) => Error::Full {
+            path: path.to_owned(),
+        },
+        _ => Error::Sqlite {
+            path: path.to_owned(),
+            source,
+        },
     }
 }

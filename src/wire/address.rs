@@ -1,8 +1,7 @@
 //! The address of a sidecar: a peer ID, with a key id for one that is attached
 //! to another's Kubo for the length of a command.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use libp2p_identity::PeerId;
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,10 @@ impl Address {
     /// The address of a command that is attached to a node's Kubo.
     #[must_use]
     pub const fn attached(peer: PeerId, kid: KeyId) -> Self {
-        Self { peer, kid: Some(kid) }
+        Self {
+            peer,
+            kid: Some(kid),
+        }
     }
 }
 
@@ -57,7 +59,10 @@ impl FromStr for Address {
             Some((peer, kid)) => (peer, Some(kid.parse()?)),
             None => (text, None),
         };
-        Ok(Self { peer: peer.parse().map_err(|_| Refusal::Malformed)?, kid })
+        Ok(Self {
+            peer: peer.parse().map_err(|_| Refusal::Malformed)?,
+            kid,
+        })
     }
 }
 

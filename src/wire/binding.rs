@@ -47,7 +47,11 @@ pub fn verify(binding: &Binding, now: u64) -> Result<Bound, Refusal> {
     let bound = verify_ever(binding)?;
     let begins = binding.body.not_before.saturating_sub(SKEW_S);
     let ends = binding.body.expires.saturating_add(SKEW_S);
-    if (begins..=ends).contains(&now) { Ok(bound) } else { Err(Refusal::Expired) }
+    if (begins..=ends).contains(&now) {
+        Ok(bound)
+    } else {
+        Err(Refusal::Expired)
+    }
 }
 
 /// Checks all of a binding but that it holds now.
@@ -56,7 +60,10 @@ pub fn verify(binding: &Binding, now: u64) -> Result<Bound, Refusal> {
 /// [`Refusal::Binding`].
 pub fn verify_ever(binding: &Binding) -> Result<Bound, Refusal> {
     let body = &binding.body;
-    let life = body.expires.checked_sub(body.not_before).ok_or(Refusal::Binding)?;
+    let life = body
+        .expires
+        .checked_sub(body.not_before)
+        .ok_or(Refusal::Binding)?;
     if body.timerose != BINDING_TAG || life > MAX_LIFE_S {
         return Err(Refusal::Binding);
     }

@@ -24,7 +24,11 @@ pub fn cid_of(codec: u64, bytes: &[u8]) -> Cid {
 /// # Errors
 /// [`Refusal::Hash`], also for other hash functions.
 pub fn verify_block(cid: &Cid, bytes: &[u8]) -> Result<(), Refusal> {
-    if *cid.hash() == Code::Sha2_256.digest(bytes) { Ok(()) } else { Err(Refusal::Hash) }
+    if *cid.hash() == Code::Sha2_256.digest(bytes) {
+        Ok(())
+    } else {
+        Err(Refusal::Hash)
+    }
 }
 
 #[cfg(test)]
@@ -34,7 +38,10 @@ mod tests {
     #[test]
     fn names_are_those_that_kubo_gives() {
         let cid = cid_of(RAW, b"hello");
-        assert_eq!(cid.to_string(), "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq");
+        assert_eq!(
+            cid.to_string(),
+            "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
+        );
     }
 
     #[test]

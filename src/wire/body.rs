@@ -84,15 +84,18 @@ impl Hello {
 
 impl Frame {
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        let is_small =
-            self.messages.len() <= MAX_MESSAGES && self.ack.ranges.len() <= MAX_RANGES;
+        let is_small = self.messages.len() <= MAX_MESSAGES && self.ack.ranges.len() <= MAX_RANGES;
         let mut above = self.ack.upto;
         let rise = self.ack.ranges.iter().all(|(first, last)| {
             let rises = *first > above && last >= first;
             above = *last;
             rises
         });
-        if is_small && rise { Ok(()) } else { Err(Refusal::Malformed) }
+        if is_small && rise {
+            Ok(())
+        } else {
+            Err(Refusal::Malformed)
+        }
     }
 }
 
@@ -127,5 +130,9 @@ fn check_texts<'a>(
         seen += 1;
         text.len() <= bytes
     });
-    if fit && seen <= count { Ok(()) } else { Err(Refusal::Malformed) }
+    if fit && seen <= count {
+        Ok(())
+    } else {
+        Err(Refusal::Malformed)
+    }
 }

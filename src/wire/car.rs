@@ -36,7 +36,13 @@ pub fn write<'a>(
     blocks: impl IntoIterator<Item = (&'a Cid, &'a [u8])>,
 ) -> Result<Vec<u8>, Refusal> {
     let mut car = Vec::new();
-    section(&mut car, &[&dagcbor::encode(&Header { roots: roots.to_vec(), version: 1 })?]);
+    section(
+        &mut car,
+        &[&dagcbor::encode(&Header {
+            roots: roots.to_vec(),
+            version: 1,
+        })?],
+    );
     for (cid, data) in blocks {
         section(&mut car, &[&cid.to_bytes(), data]);
     }
@@ -64,7 +70,10 @@ pub fn read(bytes: &[u8], max_blocks: usize) -> Result<Car, Refusal> {
     if header.version != 1 {
         return Err(Refusal::Version);
     }
-    let mut car = Car { roots: header.roots, blocks: Vec::new() };
+    let mut car = Car {
+        roots: header.roots,
+        blocks: Vec::new(),
+    };
     while !rest.is_empty() {
         if car.blocks.len() == max_blocks {
             return Err(Refusal::Oversized);
@@ -77,8 +86,7 @@ pub fn read(bytes: &[u8], max_blocks: usize) -> Result<Car, Refusal> {
 }
 
 fn next_section(bytes: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let (length, rest) =
-        unsigned_varint::decode::usize(bytes).map_err(|_| Refusal::Malformed)?;
+    let (length, rest) = unsigned_varint::decode::usize(bytes).map_err(|_| Refusal::Malformed)?;
     if length > MAX_BLOCK_BYTES + 128 {
         return Err(Refusal::Oversized);
     }

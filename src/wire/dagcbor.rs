@@ -2,8 +2,7 @@
 //!
 //! Bounds are checked on the raw bytes, before any value is built.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{MAX_BYTES, Refusal};
 
@@ -27,7 +26,11 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Refusal> {
 pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     check_bounds(bytes)?;
     let value: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| Refusal::Malformed)?;
-    if encode(&value)? == bytes { Ok(value) } else { Err(Refusal::NonCanonical) }
+    if encode(&value)? == bytes {
+        Ok(value)
+    } else {
+        Err(Refusal::NonCanonical)
+    }
 }
 
 /// Size, depth and element counts, without building anything.
@@ -54,7 +57,11 @@ pub fn check_bounds(bytes: &[u8]) -> Result<(), Refusal> {
             open.push(children);
         }
     }
-    if scan.rest.is_empty() { Ok(()) } else { Err(Refusal::Malformed) }
+    if scan.rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 /// Walks over the heads of CBOR items.
@@ -86,9 +93,14 @@ impl Scan<'_> {
             27 => 8,
             _ => return Err(Refusal::Malformed),
         };
-        let (number, rest) = self.rest.split_at_checked(width).ok_or(Refusal::Malformed)?;
+        let (number, rest) = self
+            .rest
+            .split_at_checked(width)
+            .ok_or(Refusal::Malformed)?;
         self.rest = rest;
-        Ok(number.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(number
+            .iter()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn skip(&mut self, length: u64) -> Result<(), Refusal> {
@@ -99,7 +111,11 @@ impl Scan<'_> {
 }
 
 fn elements(count: u64) -> Result<u64, Refusal> {
-    if count <= MAX_ELEMENTS { Ok(count) } else { Err(Refusal::Malformed) }
+    if count <= MAX_ELEMENTS {
+        Ok(count)
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +141,10 @@ mod tests {
     fn a_seventeenth_level_is_refused_before_it_is_built() {
         let nested = |levels: usize| [vec![0x81; levels], vec![0x01]].concat();
         assert!(decode::<Ipld>(&nested(MAX_DEPTH)).is_ok());
-        assert_eq!(decode::<Ipld>(&nested(MAX_DEPTH + 1)), Err(Refusal::Malformed));
+        assert_eq!(
+            decode::<Ipld>(&nested(MAX_DEPTH + 1)),
+            Err(Refusal::Malformed)
+        );
         assert_eq!(decode::<Ipld>(&nested(200_000)), Err(Refusal::Malformed));
     }
 
@@ -140,7 +159,10 @@ mod tests {
         let long = encode(&serde_bytes::ByteBuf::from(vec![0; MAX_BYTES - 5])).unwrap();
         assert_eq!(long.len(), MAX_BYTES);
         assert!(check_bounds(&long).is_ok());
-        assert_eq!(check_bounds(&[long, vec![0]].concat()), Err(Refusal::Oversized));
+        assert_eq!(
+            check_bounds(&[long, vec![0]].concat()),
+            Err(Refusal::Oversized)
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! DAG-JSON, the text form of the same values: for people, scripts, logs.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{MAX_BYTES, Refusal};
 

@@ -11,9 +11,12 @@ use ipld_core::ipld::Ipld;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::binding::{self, Bound};
-use super::body::{Announcement, Empty, Frame, Hello, SessionId};
-use super::{Address, KeyId, MAX_BYTES, Refusal, dagcbor, key};
+use super::{
+    Address, KeyId, MAX_BYTES, Refusal,
+    binding::{self, Bound},
+    body::{Announcement, Empty, Frame, Hello, SessionId},
+    dagcbor, key,
+};
 
 /// The version this program speaks.
 pub const VERSION: u32 = 1;
@@ -120,7 +123,11 @@ pub fn seal<B: Serialize>(
     let body = dagcbor::encode(body)?;
     let sig = key::sign(signer, DOMAIN, &signed_bytes(&header, &body)?);
     let bytes = dagcbor::encode(&Envelope { header, body, sig })?;
-    if bytes.len() <= MAX_BYTES { Ok(bytes) } else { Err(Refusal::Oversized) }
+    if bytes.len() <= MAX_BYTES {
+        Ok(bytes)
+    } else {
+        Err(Refusal::Oversized)
+    }
 }
 
 /// Parses an envelope of whatever sender.
@@ -130,16 +137,26 @@ pub fn seal<B: Serialize>(
 /// [`Refusal::Version`].
 pub fn parse(bytes: &[u8]) -> Result<Envelope, Refusal> {
     let envelope: Envelope = dagcbor::decode(bytes).map_err(|refusal| {
-        if is_of_other_version(bytes, refusal) { Refusal::Version } else { refusal }
+        if is_of_other_version(bytes, refusal) {
+            Refusal::Version
+        } else {
+            refusal
+        }
     })?;
-    if envelope.header.v == VERSION { Ok(envelope) } else { Err(Refusal::Version) }
+    if envelope.header.v == VERSION {
+        Ok(envelope)
+    } else {
+        Err(Refusal::Version)
+    }
 }
 
 /// A later version may look different in everything but `header.v`.
 fn is_of_other_version(bytes: &[u8], refusal: Refusal) -> bool {
     let version = || {
         let value: Ipld = dagcbor::decode(bytes).ok()?;
-        let Ok(Some(Ipld::Integer(v))) = value.get("header").ok()??.get("v") else { return None };
+        let Ok(Some(Ipld::Integer(v))) = value.get("header").ok()??.get("v") else {
+            return None;
+        };
         Some(*v != i128::from(VERSION))
     };
     refusal == Refusal::Malformed && version().unwrap_or(false)
@@ -166,9 +183,9 @@ impl Envelope {
                 frame.check()?;
                 Ok(Content::Frame(session, seq, frame))
             }
-            (Kind::Bye, Some(session), Some(_)) => {
-                self.open_with::<Empty>(key_of).map(|_| Content::Bye(session))
-            }
+            (Kind::Bye, Some(session), Some(_)) => self
+                .open_with::<Empty>(key_of)
+                .map(|_| Content::Bye(session)),
             (Kind::Probe, None, Some(seq)) if header.from == *expect.me => {
                 self.open_with::<Empty>(key_of).map(|_| Content::Probe(seq))
             }
@@ -190,9 +207,17 @@ impl Envelope {
         }
         let is_timed = header.ts.is_some() && header.exp.is_some();
         let is_untimed = header.ts.is_none() && header.exp.is_none();
-        let is_own = header.from.kid.as_ref().is_none_or(|kid| *kid == header.kid);
+        let is_own = header
+            .from
+            .kid
+            .as_ref()
+            .is_none_or(|kid| *kid == header.kid);
         let fits = if is_broadcast { is_timed } else { is_untimed };
-        if fits && is_own { Ok(()) } else { Err(Refusal::Malformed) }
+        if fits && is_own {
+            Ok(())
+        } else {
+            Err(Refusal::Malformed)
+        }
     }
 
     fn open_hello(&self, expect: &Expect<'_>) -> Result<Content, Refusal> {
@@ -222,7 +247,11 @@ impl Envelope {
     /// The binding must be the sender's and of the key that signs.
     fn check_bound(&self, bound: Bound) -> Result<Bound, Refusal> {
         let is_senders = bound.peer == self.header.from.peer && bound.kid == self.header.kid;
-        if is_senders { Ok(bound) } else { Err(Refusal::Binding) }
+        if is_senders {
+            Ok(bound)
+        } else {
+            Err(Refusal::Binding)
+        }
     }
 
     fn open_with<B: Serialize + serde::de::DeserializeOwned>(
@@ -235,12 +264,21 @@ impl Envelope {
     }
 
     fn check_sig(&self, key: &VerifyingKey) -> Result<(), Refusal> {
-        key::verify(key, DOMAIN, &signed_bytes(&self.header, &self.body)?, &self.sig)
+        key::verify(
+            key,
+            DOMAIN,
+            &signed_bytes(&self.header, &self.body)?,
+            &self.sig,
+        )
     }
 }
 
 fn signed_bytes(header: &Header, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    Ok([dagcbor::encode(header)?.as_slice(), Sha256::digest(body).as_slice()].concat())
+    Ok([
+        dagcbor::encode(header)?.as_slice(),
+        Sha256::digest(body).as_slice(),
+    ]
+    .concat())
 }
 
 #[cfg(test)]

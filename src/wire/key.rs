@@ -1,8 +1,7 @@
 //! Keys: the sidecar's Ed25519 key and its short name, and what a node key
 //! signed through Kubo's `key/sign`.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use libp2p_identity::{PeerId, PublicKey};
@@ -47,8 +46,14 @@ impl FromStr for KeyId {
     type Err = Refusal;
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
-        let bytes = multibase::Base::Base32Lower.decode(text).map_err(|_| Refusal::Malformed)?;
-        if bytes.len() == KEY_ID_BYTES { Ok(Self(text.to_owned())) } else { Err(Refusal::Malformed) }
+        let bytes = multibase::Base::Base32Lower
+            .decode(text)
+            .map_err(|_| Refusal::Malformed)?;
+        if bytes.len() == KEY_ID_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Refusal::Malformed)
+        }
     }
 }
 
@@ -84,7 +89,8 @@ pub fn verify(
     sig: &[u8],
 ) -> Result<(), Refusal> {
     let sig = Signature::from_slice(sig).map_err(|_| Refusal::Signature)?;
-    key.verify_strict(&[domain, message].concat(), &sig).map_err(|_| Refusal::Signature)
+    key.verify_strict(&[domain, message].concat(), &sig)
+        .map_err(|_| Refusal::Signature)
 }
 
 /// Reads the sidecar key of a binding.
@@ -116,5 +122,6 @@ fn node_key(peer: &PeerId) -> Option<VerifyingKey> {
 /// Signs as Kubo's `key/sign` does, for tests that have a node's key in hand.
 #[cfg(test)]
 pub(crate) fn sign_as_node(key: &libp2p_identity::Keypair, message: &[u8]) -> Vec<u8> {
-    key.sign(&[KUBO_PREFIX, message].concat()).expect("an Ed25519 key signs")
+    key.sign(&[KUBO_PREFIX, message].concat())
+        .expect("an Ed25519 key signs")
 }

@@ -46,9 +46,20 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Refusal> {
     if !(body.not_before..=body.expires).contains(&(receipt.started / 1_000)) {
         return Err(Refusal::Expired);
     }
-    let unsigned = Receipt { sig: Vec::new(), ..receipt.clone() };
-    key::verify(&bound.key, DOMAIN, &dagcbor::encode(&unsigned)?, &receipt.sig)?;
-    Ok(Verified { executor: bound.peer, kid: bound.kid })
+    let unsigned = Receipt {
+        sig: Vec::new(),
+        ..receipt.clone()
+    };
+    key::verify(
+        &bound.key,
+        DOMAIN,
+        &dagcbor::encode(&unsigned)?,
+        &receipt.sig,
+    )?;
+    Ok(Verified {
+        executor: bound.peer,
+        kid: bound.kid,
+    })
 }
 
 /// Reads a receipt's canonical bytes and checks it.
@@ -70,7 +81,13 @@ mod tests {
     fn a_signed_receipt_verifies_and_names_its_executor() {
         let node = Node::new(1);
         let signed = sign(receipt(&node), &node.key).unwrap();
-        assert_eq!(verify(&signed), Ok(Verified { executor: node.peer, kid: node.kid() }));
+        assert_eq!(
+            verify(&signed),
+            Ok(Verified {
+                executor: node.peer,
+                kid: node.kid()
+            })
+        );
     }
 
     #[test]
@@ -81,7 +98,10 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&changed).is_err(), "bit {bit} changed and nobody noticed");
+            assert!(
+                open(&changed).is_err(),
+                "bit {bit} changed and nobody noticed"
+            );
         }
     }
 
@@ -90,7 +110,10 @@ mod tests {
         let node = Node::new(1);
         let mut late = receipt(&node);
         late.started = (node.binding.body.expires + 1) * 1_000;
-        assert_eq!(verify(&sign(late, &node.key).unwrap()), Err(Refusal::Expired));
+        assert_eq!(
+            verify(&sign(late, &node.key).unwrap()),
+            Err(Refusal::Expired)
+        );
     }
 
     #[test]
@@ -98,7 +121,10 @@ mod tests {
         let (node, other) = (Node::new(1), Node::new(2));
         let mut forged = receipt(&node);
         forged.executor = other.peer.to_string();
-        assert_eq!(verify(&sign(forged, &node.key).unwrap()), Err(Refusal::Binding));
+        assert_eq!(
+            verify(&sign(forged, &node.key).unwrap()),
+            Err(Refusal::Binding)
+        );
         let by_other = sign(receipt(&node), &other.key).unwrap();
         assert_eq!(verify(&by_other), Err(Refusal::Signature));
     }

@@ -3,8 +3,11 @@
 use ed25519_dalek::SigningKey;
 use libp2p_identity::{Keypair, PeerId};
 
-use super::binding::{BINDING_TAG, signing_bytes};
-use super::{KeyId, cid_of, key};
+use super::{
+    KeyId,
+    binding::{BINDING_TAG, signing_bytes},
+    cid_of, key,
+};
 use crate::model::{
     Binding, BindingBody, BootId, InvocationId, LeaseId, Outcome, RECEIPT_TAG, Receipt, Usage,
 };
@@ -36,7 +39,12 @@ impl Node {
             serial: 1,
         };
         let sig = key::sign_as_node(&node_key, &signing_bytes(&body).unwrap());
-        Self { node_key, key, peer, binding: Binding { body, sig } }
+        Self {
+            node_key,
+            key,
+            peer,
+            binding: Binding { body, sig },
+        }
     }
 
     pub(crate) fn kid(&self) -> KeyId {

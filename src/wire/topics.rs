@@ -3,8 +3,10 @@
 
 use cid::Cid;
 
-use super::block::{RAW, cid_of};
-use super::Address;
+use super::{
+    Address,
+    block::{RAW, cid_of},
+};
 
 /// The topic on which a sidecar listens.
 #[must_use]
@@ -38,7 +40,13 @@ mod tests {
     #[test]
     fn two_meshes_share_no_name() {
         assert_ne!(adverts("public"), adverts("lab"));
-        assert_ne!(rendezvous("public", "wasm/wasi"), rendezvous("lab", "wasm/wasi"));
-        assert_eq!(rendezvous_block("public", "wasm/wasi"), b"timerose/1/public/executor/wasm/wasi");
+        assert_ne!(
+            rendezvous("public", "wasm/wasi"),
+            rendezvous("lab", "wasm/wasi")
+        );
+        assert_eq!(
+            rendezvous_block("public", "wasm/wasi"),
+            b"timerose/1/public/executor/wasm/wasi"
+        );
     }
 }

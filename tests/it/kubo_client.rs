@@ -38,10 +38,16 @@ async fn a_stale_api_file_is_unreachable_and_says_what_to_do() {
 #[tokio::test]
 async fn a_missing_socket_or_api_file_is_unreachable() {
     let dir = tempfile::tempdir().unwrap();
-    let socket: Endpoint = format!("/unix{}/none", dir.path().display()).parse().unwrap();
+    let socket: Endpoint = format!("/unix{}/none", dir.path().display())
+        .parse()
+        .unwrap();
     let absent = Endpoint::discover(None, Some(dir.path()), None).unwrap();
     for endpoint in [socket, absent] {
-        let error = Client::new(Config::new(endpoint)).unwrap().id().await.unwrap_err();
+        let error = Client::new(Config::new(endpoint))
+            .unwrap()
+            .id()
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     }
 }
@@ -63,7 +69,10 @@ async fn a_secret_is_sent_and_its_absence_is_forbidden() {
     let fake = FakeKubo::alone().await;
     fake.set(|faults| faults.authorization = Some("Bearer rose".to_owned()));
     let error = fake.client().id().await.unwrap_err();
-    assert!(matches!(error, Error::Forbidden { command: "id" }), "{error}");
+    assert!(
+        matches!(error, Error::Forbidden { command: "id" }),
+        "{error}"
+    );
     assert!(error.hint().unwrap().contains("API.Authorizations"));
     let client = fake.client_with(|config| config.auth = Some("bearer:rose".parse().unwrap()));
     client.id().await.unwrap();
@@ -91,17 +100,49 @@ async fn an_empty_200_is_never_an_object() {
     let empty = |error: Error| matches!(error, Error::EmptyAnswer { .. });
     assert!(empty(client.id().await.unwrap_err()));
     assert!(empty(client.publish("t", "x".into()).await.unwrap_err()));
-    assert!(empty(client.pin_add(&cid, &Default::default()).await.unwrap_err()));
+    assert!(empty(
+        client.pin_add(&cid, &Default::default()).await.unwrap_err()
+    ));
     let body = AddBody::bytes("x".into());
-    assert!(empty(client.add(body, &Default::default()).await.unwrap_err()));
-    assert!(empty(client.block_get(&cid, Default::default()).await.unwrap_err()));
-    assert!(empty(client.cat(&cid.to_string(), &Default::default()).await.unwrap_err()));
-    assert!(empty(client.archive(&cid, &Default::default()).await.unwrap_err()));
-    assert!(empty(client.dag_export(&cid, &Default::default()).await.unwrap_err()));
-    assert!(empty(client.ls(&cid.to_string(), Default::default()).await.unwrap_err()));
+    assert!(empty(
+        client.add(body, &Default::default()).await.unwrap_err()
+    ));
+    assert!(empty(
+        client
+            .block_get(&cid, Default::default())
+            .await
+            .unwrap_err()
+    ));
+    assert!(empty(
+        client
+            .cat(&cid.to_string(), &Default::default())
+            .await
+            .unwrap_err()
+    ));
+    assert!(empty(
+        client.archive(&cid, &Default::default()).await.unwrap_err()
+    ));
+    assert!(empty(
+        client
+            .dag_export(&cid, &Default::default())
+            .await
+            .unwrap_err()
+    ));
+    assert!(empty(
+        client
+            .ls(&cid.to_string(), Default::default())
+            .await
+            .unwrap_err()
+    ));
     assert!(empty(client.pin_ls(None).await.unwrap_err()));
     assert!(empty(client.subscribe("t").await.unwrap_err()));
-    assert!(empty(client.find_providers(&cid, Default::default()).await.err().unwrap()));
+    assert!(empty(
+        client
+            .find_providers(&cid, Default::default())
+            .await
+            .err()
+            .unwrap()
+    ));
 }
 
 const EVERYTHING: [&str; 12] = [
@@ -138,7 +179,10 @@ async fn a_kubo_that_hangs_costs_no_more_than_the_limit() {
     let client = fake.client_with(|config| config.timeout = Duration::from_millis(50));
     let started = tokio::time::Instant::now();
     let error = client.id().await.unwrap_err();
-    assert!(matches!(error, Error::Timeout { command: "id", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Timeout { command: "id", .. }),
+        "{error}"
+    );
     assert!(client.subscribe("t").await.is_err());
     assert!(started.elapsed() < Duration::from_secs(10));
 }
@@ -147,7 +191,10 @@ async fn a_kubo_that_hangs_costs_no_more_than_the_limit() {
 async fn kubos_own_timeout_is_a_timeout() {
     let fake = FakeKubo::alone().await;
     let cid = Codec::Raw.cid(b"nobody has it");
-    let fetch = Fetch { timeout: Duration::from_millis(50), offline: false };
+    let fetch = Fetch {
+        timeout: Duration::from_millis(50),
+        offline: false,
+    };
     let error = fake.client().block_get(&cid, fetch).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
 }
@@ -162,7 +209,11 @@ async fn a_broken_pooled_connection_is_tried_once_more_if_harmless() {
     fake.set(|faults| faults.break_before_answer = 1);
     let error = client.publish("t", "x".into()).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { .. }), "{error}");
-    assert_eq!(fake.calls("pubsub/pub"), 1, "a publish is the caller's to repeat");
+    assert_eq!(
+        fake.calls("pubsub/pub"),
+        1,
+        "a publish is the caller's to repeat"
+    );
     fake.set(|faults| faults.break_before_answer = 2);
     let error = client.id().await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { .. }), "{error}");
@@ -179,7 +230,12 @@ async fn neighbours_are_listed_after_connecting() {
     assert_eq!(peers.len(), 1);
     assert_eq!(peers[0].peer, b.peer());
     assert_eq!(peers[0].latency, Some(Duration::from_micros(1500)));
-    assert!(client.swarm_connect("/ip4/127.0.0.1/tcp/1/p2p/x").await.is_err());
+    assert!(
+        client
+            .swarm_connect("/ip4/127.0.0.1/tcp/1/p2p/x")
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -188,7 +244,10 @@ async fn the_node_tells_of_its_health() {
     let client = fake.client();
     client.healthy().await.unwrap();
     assert_eq!(client.repo_stat().await.unwrap().max_bytes, 10_000_000_000);
-    assert_eq!(client.config_show().await.unwrap()["Pubsub"]["Enabled"], true);
+    assert_eq!(
+        client.config_show().await.unwrap()["Pubsub"]["Enabled"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -202,6 +261,10 @@ async fn the_node_key_signs_and_the_peer_id_verifies() {
 #[test]
 fn every_command_is_listed_with_the_global_keys() {
     let listed: Vec<_> = option_keys().collect();
-    assert!(listed.iter().any(|(command, keys)| *command == "cat" && keys.contains(&"length")));
+    assert!(
+        listed
+            .iter()
+            .any(|(command, keys)| *command == "cat" && keys.contains(&"length"))
+    );
     assert!(listed.iter().all(|(_, keys)| keys.contains(&"timeout")));
 }

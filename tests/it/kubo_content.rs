@@ -15,15 +15,24 @@ const LIMIT: usize = 64 << 20;
 
 /// Bytes that do not repeat within a chunk.
 fn noise(size: usize) -> Bytes {
-    (0..size as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    (0..size as u64)
+        .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect()
 }
 
 async fn add(client: &Client, bytes: &Bytes) -> Cid {
-    client.add(AddBody::bytes(bytes.clone()), &Add::default()).await.unwrap().cid
+    client
+        .add(AddBody::bytes(bytes.clone()), &Add::default())
+        .await
+        .unwrap()
+        .cid
 }
 
 fn quick() -> Cat {
-    Cat { stall: Duration::from_millis(100), ..Cat::default() }
+    Cat {
+        stall: Duration::from_millis(100),
+        ..Cat::default()
+    }
 }
 
 #[tokio::test]
@@ -34,8 +43,18 @@ async fn a_file_comes_back_whole_and_in_part() {
     let content = client.cat(&path, &Cat::default()).await.unwrap();
     assert_eq!(content.length(), Some(700_000));
     assert_eq!(content.collect(LIMIT).await.unwrap(), bytes);
-    let part = Cat { offset: 262_000, length: Some(1000), ..Cat::default() };
-    let part = client.cat(&path, &part).await.unwrap().collect(LIMIT).await.unwrap();
+    let part = Cat {
+        offset: 262_000,
+        length: Some(1000),
+        ..Cat::default()
+    };
+    let part = client
+        .cat(&path, &part)
+        .await
+        .unwrap()
+        .collect(LIMIT)
+        .await
+        .unwrap();
     assert_eq!(part, bytes.slice(262_000..263_000));
 }
 
@@ -59,7 +78,9 @@ async fn a_truncated_body_is_never_success() {
             let content = client.cat(&cid.to_string(), &quick()).await.unwrap();
             let error = content.collect(LIMIT).await.unwrap_err();
             let expected = match cut {
-                Cut::Trailer => matches!(&error, Error::Trailer { message, .. } if message == "a block went missing"),
+                Cut::Trailer => {
+                    matches!(&error, Error::Trailer { message, .. } if message == "a block went missing")
+                }
                 Cut::Silent | Cut::Reset => matches!(error, Error::Truncated { .. }),
                 Cut::Stall => matches!(error, Error::Stalled { .. }),
             };
@@ -73,9 +94,19 @@ async fn a_truncated_archive_is_never_success() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
     let cid = add(&client, &noise(100_000)).await;
-    let tar = client.archive(&cid, &quick()).await.unwrap().collect(LIMIT).await.unwrap();
+    let tar = client
+        .archive(&cid, &quick())
+        .await
+        .unwrap()
+        .collect(LIMIT)
+        .await
+        .unwrap();
     let mut archive = tar::Archive::new(tar.as_ref());
-    let names: Vec<_> = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+    let names: Vec<_> = archive
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap().path().unwrap().into_owned())
+        .collect();
     assert_eq!(names, [std::path::PathBuf::from(cid.to_string())]);
     for cut in [Cut::Trailer, Cut::Silent, Cut::Reset, Cut::Stall] {
         fake.set(|faults| faults.cut = Some((tar.len() - 600, cut)));
@@ -139,8 +170,24 @@ async fn more_than_the_cap_is_never_read() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
     let path = add(&client, &noise(1000)).await.to_string();
-    let error = client.cat(&path, &Cat::default()).await.unwrap().collect(999).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { size: 1000, limit: 999, .. }), "{error}");
+    let error = client
+        .cat(&path, &Cat::default())
+        .await
+        .unwrap()
+        .collect(999)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::TooLarge {
+                size: 1000,
+                limit: 999,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -149,8 +196,14 @@ async fn a_cid_that_nobody_has_stalls_in_words_and_offline_is_told_at_once() {
     let client = fake.client();
     let cid = Codec::Raw.cid(b"nobody has it");
     let error = client.cat(&cid.to_string(), &quick()).await.unwrap_err();
-    assert!(matches!(error, Error::Stalled { command: "cat", .. }), "{error}");
-    let offline = Cat { offline: true, ..Cat::default() };
+    assert!(
+        matches!(error, Error::Stalled { command: "cat", .. }),
+        "{error}"
+    );
+    let offline = Cat {
+        offline: true,
+        ..Cat::default()
+    };
     let error = client.cat(&cid.to_string(), &offline).await.unwrap_err();
     assert!(matches!(error, Error::NotLocal { .. }), "{error}");
     assert!(error.to_string().contains(&cid.to_string()));
@@ -161,10 +214,22 @@ async fn a_cid_that_nobody_has_stalls_in_words_and_offline_is_told_at_once() {
 async fn a_block_is_what_its_cid_names_or_an_error() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
-    let cid = client.block_put(b"\xa0", Codec::DagCbor, true).await.unwrap();
-    assert_eq!(cid.to_string(), "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua");
-    assert_eq!(client.block_get(&cid, Fetch::local()).await.unwrap(), "\u{a0}".as_bytes()[1..]);
-    assert_eq!(client.block_stat(&cid, Fetch::local()).await.unwrap(), Some(1));
+    let cid = client
+        .block_put(b"\xa0", Codec::DagCbor, true)
+        .await
+        .unwrap();
+    assert_eq!(
+        cid.to_string(),
+        "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
+    );
+    assert_eq!(
+        client.block_get(&cid, Fetch::local()).await.unwrap(),
+        "\u{a0}".as_bytes()[1..]
+    );
+    assert_eq!(
+        client.block_stat(&cid, Fetch::local()).await.unwrap(),
+        Some(1)
+    );
     fake.set(|faults| faults.corrupt_blocks = true);
     let error = client.block_get(&cid, Fetch::local()).await.unwrap_err();
     assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
@@ -175,7 +240,10 @@ async fn a_block_is_what_its_cid_names_or_an_error() {
 async fn a_block_over_the_limit_is_neither_sent_nor_read() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
-    let error = client.block_put(&noise(BLOCK_LIMIT + 1), Codec::Raw, false).await.unwrap_err();
+    let error = client
+        .block_put(&noise(BLOCK_LIMIT + 1), Codec::Raw, false)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     assert_eq!(fake.calls("block/put"), 0);
 }
@@ -186,12 +254,18 @@ async fn cids_are_those_of_ipfs_add() {
     let client = fake.client();
     // Computed with `ipfs add --cid-version=1 --only-hash` of Kubo 0.43.0.
     for (size, known) in [
-        (0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+        (
+            0,
+            "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        ),
         (262_144, FULL_CHUNK),
         (262_145, TWO_CHUNKS),
         (262_144 * 175, TWO_LEVELS),
     ] {
-        let options = Add { only_hash: true, ..Add::default() };
+        let options = Add {
+            only_hash: true,
+            ..Add::default()
+        };
         let body = AddBody::bytes(noise(size));
         let added = client.add(body, &options).await.unwrap();
         assert_eq!(added.cid.to_string(), known, "{size}");
@@ -218,9 +292,15 @@ async fn a_source_that_fails_is_named_and_nothing_is_added() {
 async fn a_source_that_stops_is_a_stall() {
     let fake = FakeKubo::alone().await;
     let body = AddBody::stream("output", stream::pending());
-    let options = Add { stall: Duration::from_millis(100), ..Add::default() };
+    let options = Add {
+        stall: Duration::from_millis(100),
+        ..Add::default()
+    };
     let error = fake.client().add(body, &options).await.unwrap_err();
-    assert!(matches!(error, Error::Stalled { command: "add", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Stalled { command: "add", .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -230,25 +310,44 @@ async fn a_slow_source_that_moves_is_no_stall() {
         tokio::time::sleep(Duration::from_millis(60)).await;
         (i < 5).then(|| (Ok(noise(100)), i + 1))
     });
-    let options = Add { stall: Duration::from_millis(100), ..Add::default() };
-    fake.client().add(AddBody::stream("output", slow), &options).await.unwrap();
+    let options = Add {
+        stall: Duration::from_millis(100),
+        ..Add::default()
+    };
+    fake.client()
+        .add(AddBody::stream("output", slow), &options)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn pins_are_named_listed_by_prefix_and_removed() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
-    let named = Add { pin_name: Some("timerose/result/1".to_owned()), ..Add::default() };
-    let first = client.add(AddBody::bytes("1".into()), &named).await.unwrap().cid;
+    let named = Add {
+        pin_name: Some("timerose/result/1".to_owned()),
+        ..Add::default()
+    };
+    let first = client
+        .add(AddBody::bytes("1".into()), &named)
+        .await
+        .unwrap()
+        .cid;
     let second = add(&client, &Bytes::from_static(b"2")).await;
-    let other = PinAdd { name: Some("my/timerose/2".to_owned()), ..PinAdd::default() };
+    let other = PinAdd {
+        name: Some("my/timerose/2".to_owned()),
+        ..PinAdd::default()
+    };
     client.pin_add(&second, &other).await.unwrap();
     let pins = client.pin_ls(Some("timerose/")).await.unwrap();
     assert_eq!(pins.iter().map(|pin| pin.cid).collect::<Vec<_>>(), [first]);
     assert_eq!(client.pin_ls(None).await.unwrap().len(), 2);
     assert!(client.is_pinned_recursive(&first).await.unwrap());
     assert!(client.pin_rm(&first).await.unwrap());
-    assert!(!client.pin_rm(&first).await.unwrap(), "an absent pin is no error");
+    assert!(
+        !client.pin_rm(&first).await.unwrap(),
+        "an absent pin is no error"
+    );
     assert!(!client.is_pinned_recursive(&first).await.unwrap());
 }
 
@@ -256,9 +355,25 @@ async fn pins_are_named_listed_by_prefix_and_removed() {
 async fn a_pin_that_makes_no_progress_is_a_stall() {
     let fake = FakeKubo::alone().await;
     fake.set(|faults| faults.held = Held::Pin);
-    let options = PinAdd { stall: Duration::from_millis(100), ..PinAdd::default() };
-    let error = fake.client().pin_add(&Codec::Raw.cid(b"x"), &options).await.unwrap_err();
-    assert!(matches!(error, Error::Stalled { command: "pin/add", .. }), "{error}");
+    let options = PinAdd {
+        stall: Duration::from_millis(100),
+        ..PinAdd::default()
+    };
+    let error = fake
+        .client()
+        .pin_add(&Codec::Raw.cid(b"x"), &options)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Stalled {
+                command: "pin/add",
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -269,12 +384,23 @@ async fn a_dag_moves_as_a_car_and_arrives_pinned() {
     let car = car.collect(LIMIT).await.unwrap();
     let client = b.client();
     let whole = stream::iter([Ok(car.clone())]);
-    assert_eq!(client.dag_import(whole, true, &Cat::default()).await.unwrap(), [cid]);
+    assert_eq!(
+        client
+            .dag_import(whole, true, &Cat::default())
+            .await
+            .unwrap(),
+        [cid]
+    );
     assert!(client.is_pinned_recursive(&cid).await.unwrap());
     let stat = client.dag_stat(&cid, Fetch::local()).await.unwrap();
     assert_eq!((stat.blocks, stat.bytes), (4, 700_158));
     let half = stream::iter([Ok(car.slice(..car.len() / 2))]);
-    assert!(client.dag_import(half, true, &Cat::default()).await.is_err());
+    assert!(
+        client
+            .dag_import(half, true, &Cat::default())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -284,7 +410,11 @@ async fn a_root_that_cannot_be_pinned_is_an_error_in_spite_of_the_200() {
     let car = a.client().dag_export(&cid, &Cat::default()).await.unwrap();
     let car = stream::iter([Ok(car.collect(LIMIT).await.unwrap())]);
     b.set(|faults| faults.pin_error = "no room".to_owned());
-    let error = b.client().dag_import(car, true, &Cat::default()).await.unwrap_err();
+    let error = b
+        .client()
+        .dag_import(car, true, &Cat::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::PinFailed { .. }), "{error}");
 }
 
@@ -297,7 +427,10 @@ async fn blocks_are_fetched_from_a_neighbour_and_stay() {
     assert_eq!(client.block_stat(&cid, Fetch::local()).await.unwrap(), None);
     let got = client.block_get(&cid, Fetch::default()).await.unwrap();
     verify_block(&cid, &got).unwrap();
-    assert_eq!(client.block_stat(&cid, Fetch::local()).await.unwrap(), Some(1000));
+    assert_eq!(
+        client.block_stat(&cid, Fetch::local()).await.unwrap(),
+        Some(1000)
+    );
     b.forget(&cid);
     assert_eq!(client.block_stat(&cid, Fetch::local()).await.unwrap(), None);
 }

@@ -11,7 +11,9 @@ use crate::support::{
 };
 
 async fn next(subscription: &mut Subscription) -> Result<Option<bytes::Bytes>, Error> {
-    let message = timeout(Duration::from_secs(5), subscription.next()).await.expect("a message");
+    let message = timeout(Duration::from_secs(5), subscription.next())
+        .await
+        .expect("a message");
     Ok(message?.map(|message| message.data))
 }
 
@@ -49,9 +51,25 @@ async fn subscribers_are_seen_by_topic_and_peer() {
 async fn a_payload_over_the_limit_is_refused_before_sending() {
     let fake = FakeKubo::alone().await;
     let client = fake.client();
-    client.publish("t", vec![0; PUBLISH_LIMIT].into()).await.unwrap();
-    let error = client.publish("t", vec![0; PUBLISH_LIMIT + 1].into()).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { size: 262_145, limit: 262_144, .. }), "{error}");
+    client
+        .publish("t", vec![0; PUBLISH_LIMIT].into())
+        .await
+        .unwrap();
+    let error = client
+        .publish("t", vec![0; PUBLISH_LIMIT + 1].into())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::TooLarge {
+                size: 262_145,
+                limit: 262_144,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(fake.calls("pubsub/pub"), 1);
 }
 
@@ -59,8 +77,14 @@ async fn a_payload_over_the_limit_is_refused_before_sending() {
 async fn the_largest_message_fits_a_line() {
     let (a, b) = pair().await;
     let mut subscription = b.client().subscribe("t").await.unwrap();
-    a.client().publish("t", vec![7; PUBLISH_LIMIT].into()).await.unwrap();
-    assert_eq!(next(&mut subscription).await.unwrap().unwrap().len(), PUBLISH_LIMIT);
+    a.client()
+        .publish("t", vec![7; PUBLISH_LIMIT].into())
+        .await
+        .unwrap();
+    assert_eq!(
+        next(&mut subscription).await.unwrap().unwrap().len(),
+        PUBLISH_LIMIT
+    );
 }
 
 #[tokio::test]
@@ -134,7 +158,16 @@ async fn an_endless_line_is_an_error_before_it_fills_the_memory() {
     fake.set(|faults| faults.long_line = true);
     client.publish("t", "x".into()).await.unwrap();
     let error = next(&mut subscription).await.unwrap_err();
-    assert!(matches!(error, Error::FrameTooLong { limit: 2_097_152, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::FrameTooLong {
+                limit: 2_097_152,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]

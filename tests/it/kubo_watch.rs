@@ -13,7 +13,10 @@ use tokio::{
 
 use crate::support::fake_kubo::FakeKubo;
 
-async fn until(presence: &mut Receiver<Presence>, wanted: impl FnMut(&Presence) -> bool) -> Presence {
+async fn until(
+    presence: &mut Receiver<Presence>,
+    wanted: impl FnMut(&Presence) -> bool,
+) -> Presence {
     let found = timeout(Duration::from_secs(10), presence.wait_for(wanted)).await;
     found.expect("in time").expect("the watch lives").clone()
 }
@@ -36,7 +39,12 @@ async fn a_vanished_api_file_is_down_at_once_although_kubo_still_answers() {
     let started = Instant::now();
     until(&mut presence, is_down).await;
     assert!(started.elapsed() < Duration::from_millis(1000));
-    assert!(timeout(Duration::from_millis(500), watch.up()).await.is_err(), "it stays down");
+    assert!(
+        timeout(Duration::from_millis(500), watch.up())
+            .await
+            .is_err(),
+        "it stays down"
+    );
     assert!(tasks.shutdown(Duration::from_secs(1)).await);
 }
 
@@ -79,7 +87,10 @@ async fn a_restart_between_two_looks_is_a_new_era() {
     until(&mut presence, is_up).await;
     fake.kill().await;
     fake.restart().await;
-    until(&mut presence, |now| matches!(now, Presence::Up { era: 2, .. })).await;
+    until(&mut presence, |now| {
+        matches!(now, Presence::Up { era: 2, .. })
+    })
+    .await;
 }
 
 #[tokio::test]

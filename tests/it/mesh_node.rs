@@ -38,7 +38,14 @@ impl Node {
     pub(crate) async fn start_with(net: &FakeNet, change: impl FnOnce(&mut Config)) -> Self {
         let (kubo, home) = (FakeKubo::start(net).await, tempfile::tempdir().unwrap());
         let (mesh, events, tasks, boot) = sidecar(&kubo, &home, change).await;
-        Self { kubo, mesh, events, tasks, boot, home }
+        Self {
+            kubo,
+            mesh,
+            events,
+            tasks,
+            boot,
+            home,
+        }
     }
 
     /// The sidecar dies without a word and starts anew with the same key.
@@ -55,18 +62,28 @@ impl Node {
     /// Links up with another node.
     pub(crate) async fn link(&self, other: &Self) {
         let addresses = [other.kubo.swarm_address()];
-        self.mesh.connect(&other.address(), &addresses, PATIENCE).await.unwrap();
+        self.mesh
+            .connect(&other.address(), &addresses, PATIENCE)
+            .await
+            .unwrap();
     }
 
     /// The next event.
     pub(crate) async fn event(&mut self) -> Event {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event in time").unwrap()
+        timeout(PATIENCE, self.events.recv())
+            .await
+            .expect("an event in time")
+            .unwrap()
     }
 
     /// The next message's number and sender.
     pub(crate) async fn message(&mut self) -> (Address, u64) {
         loop {
-            if let Event::Message { from, message: Message::Probe(probe) } = self.event().await {
+            if let Event::Message {
+                from,
+                message: Message::Probe(probe),
+            } = self.event().await
+            {
                 return (from, probe.id);
             }
         }
@@ -111,9 +128,14 @@ async fn sidecar(
     home: &TempDir,
     change: impl FnOnce(&mut Config),
 ) -> (Mesh, mpsc::Receiver<Event>, Tasks, BootId) {
-    let mut config = Config { mesh: "test".to_owned(), ..Config::default() };
+    let mut config = Config {
+        mesh: "test".to_owned(),
+        ..Config::default()
+    };
     change(&mut config);
-    let identity = Identity::open(&home.path().join("key"), &kubo.client()).await.unwrap();
+    let identity = Identity::open(&home.path().join("key"), &kubo.client())
+        .await
+        .unwrap();
     let (tasks, boot) = (Tasks::new(), identity.boot());
     let (mesh, events) = Mesh::bind(config, kubo.client(), identity, &tasks);
     assert!(mesh.ready(PATIENCE).await, "{:?}", mesh.health());
@@ -124,7 +146,13 @@ async fn sidecar(
 pub(crate) fn message(number: u64) -> Message {
     let cid = cid_of(0x55, b"some function");
     let runtime = "wasm/wasi".to_owned();
-    Message::Probe(Probe { id: number, function: cid, code: cid, runtime, input: None })
+    Message::Probe(Probe {
+        id: number,
+        function: cid,
+        code: cid,
+        runtime,
+        input: None,
+    })
 }
 
 /// Sends messages with the numbers below `count`.

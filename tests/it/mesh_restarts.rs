@@ -16,8 +16,15 @@ async fn subscriptions_are_let_go_at_once_when_kubo_begins_to_stop() {
     assert_eq!(node.kubo.open_subscriptions(), 2);
     let began = Instant::now();
     node.kubo.begin_shutdown();
-    eventually("no stream holds kubo", || async { node.kubo.open_subscriptions() == 0 }).await;
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    eventually("no stream holds kubo", || async {
+        node.kubo.open_subscriptions() == 0
+    })
+    .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -32,9 +39,19 @@ async fn a_session_survives_a_kubo_that_is_killed_and_comes_back_elsewhere() {
     b.mesh.send(&a.address(), message(3)).await.unwrap();
     b.kubo.restart().await;
     let began = Instant::now();
-    assert_eq!(b.event().await, Event::Message { from: a.address(), message: message(2) });
+    assert_eq!(
+        b.event().await,
+        Event::Message {
+            from: a.address(),
+            message: message(2)
+        }
+    );
     assert_eq!(a.message().await.1, 3);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -69,7 +86,10 @@ async fn a_sidecar_that_restarts_voids_its_sessions_and_is_heard_again() {
 #[tokio::test]
 async fn time_without_a_kubo_is_no_silence() {
     let net = FakeNet::new();
-    let mut a = Node::start_with(&net, |config| config.silence_timeout = Duration::from_secs(1)).await;
+    let mut a = Node::start_with(&net, |config| {
+        config.silence_timeout = Duration::from_secs(1)
+    })
+    .await;
     let mut b = Node::start(&net).await;
     a.link(&b).await;
     a.kubo.kill().await;

@@ -1,6 +1,9 @@
 //! Who is there: adverts, provider records, hints.
 
-use std::{collections::BTreeMap, collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use timerose::{
@@ -20,7 +23,10 @@ use crate::{
 fn advert(boot: BootId) -> Advert {
     Advert {
         boot,
-        roles: Roles { executor: true, scheduler: true },
+        roles: Roles {
+            executor: true,
+            scheduler: true,
+        },
         runtimes: BTreeMap::from([("wasm".to_owned(), vec!["wasi".to_owned()])]),
         slots: 2,
         free: 2,
@@ -33,13 +39,24 @@ fn advert(boot: BootId) -> Advert {
 }
 
 fn query(timeout: Duration) -> Query {
-    let (input, function) = (Some(cid_of(0x55, b"input")), Some(cid_of(0x55, b"function")));
-    Query { input, function, runtime: "wasm".to_owned(), timeout }
+    let (input, function) = (
+        Some(cid_of(0x55, b"input")),
+        Some(cid_of(0x55, b"function")),
+    );
+    Query {
+        input,
+        function,
+        runtime: "wasm".to_owned(),
+        timeout,
+    }
 }
 
 async fn found(node: &Node, timeout: Duration) -> HashSet<(PeerId, Source)> {
     let hints = node.mesh.find(query(timeout)).collect::<Vec<Hint>>().await;
-    hints.into_iter().map(|hint| (hint.peer, hint.source)).collect()
+    hints
+        .into_iter()
+        .map(|hint| (hint.peer, hint.source))
+        .collect()
 }
 
 #[tokio::test]
@@ -48,10 +65,16 @@ async fn an_advert_is_heard_with_address_and_period_filled_in() {
     let (a, b) = (Node::start(&net).await, Node::start(&net).await);
     a.link(&b).await;
     b.mesh.set_advert(Some(advert(b.boot)));
-    eventually("the advert is listed", || async { a.mesh.directory().len() == 1 }).await;
+    eventually("the advert is listed", || async {
+        a.mesh.directory().len() == 1
+    })
+    .await;
     let known = a.mesh.directory().remove(0);
     assert_eq!(known.advert.addresses, [b.kubo.swarm_address()]);
-    assert_eq!((known.peer, known.advert.period_ms), (b.kubo.peer(), 30_000));
+    assert_eq!(
+        (known.peer, known.advert.period_ms),
+        (b.kubo.peer(), 30_000)
+    );
     assert!(known.is_linked && !known.is_suspect);
 }
 
@@ -63,8 +86,15 @@ async fn who_offers_nothing_is_neither_heard_nor_found() {
     b.mesh.set_advert(Some(advert(b.boot)));
     let rendezvous = (b.kubo.peer(), Source::Rendezvous);
     let second = Duration::from_secs(1);
-    eventually("b is found", || async { found(&a, second).await.contains(&rendezvous) }).await;
-    assert!(!found(&a, second).await.contains(&(a.kubo.peer(), Source::Rendezvous)));
+    eventually("b is found", || async {
+        found(&a, second).await.contains(&rendezvous)
+    })
+    .await;
+    assert!(
+        !found(&a, second)
+            .await
+            .contains(&(a.kubo.peer(), Source::Rendezvous))
+    );
     assert_eq!(a.kubo.calls("routing/provide"), 0);
     assert_eq!(b.mesh.directory(), []);
 }
@@ -78,8 +108,14 @@ async fn every_source_gives_its_hints() {
     let b = Node::start(&net).await;
     a.link(&b).await;
     b.mesh.set_advert(Some(advert(b.boot)));
-    eventually("the advert is listed", || async { a.mesh.directory().len() == 1 }).await;
-    eventually("b is provided", || async { b.kubo.calls("routing/provide") == 1 }).await;
+    eventually("the advert is listed", || async {
+        a.mesh.directory().len() == 1
+    })
+    .await;
+    eventually("b is provided", || async {
+        b.kubo.calls("routing/provide") == 1
+    })
+    .await;
     let query = query(Duration::from_secs(2));
     b.kubo.pretend_to_provide(&query.input.unwrap());
     friend.pretend_to_provide(&query.function.unwrap());
@@ -95,7 +131,10 @@ async fn every_source_gives_its_hints() {
         (friend, Source::Configured),
         (b, Source::Remembered),
     ];
-    assert_eq!(found(&a, Duration::from_secs(2)).await, HashSet::from(expected));
+    assert_eq!(
+        found(&a, Duration::from_secs(2)).await,
+        HashSet::from(expected)
+    );
 }
 
 #[tokio::test]
@@ -108,10 +147,21 @@ async fn a_slow_router_and_dead_providers_hold_nobody_up() {
     });
     let began = Instant::now();
     let mut hints = a.mesh.find(query(Duration::from_millis(500)));
-    assert_eq!(hints.next().await.map(|hint| hint.source), Some(Source::Own));
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!(
+        hints.next().await.map(|hint| hint.source),
+        Some(Source::Own)
+    );
+    assert!(
+        began.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(hints.count().await, 0);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -119,12 +169,21 @@ async fn the_rendezvous_is_provided_again_after_kubo_restarted() {
     let net = FakeNet::new();
     let mut node = Node::start(&net).await;
     node.mesh.set_advert(Some(advert(node.boot)));
-    eventually("provided", || async { node.kubo.calls("routing/provide") == 1 }).await;
+    eventually("provided", || async {
+        node.kubo.calls("routing/provide") == 1
+    })
+    .await;
     node.kubo.kill().await;
     node.kubo.restart().await;
-    eventually("provided again", || async { node.kubo.calls("routing/provide") == 2 }).await;
+    eventually("provided again", || async {
+        node.kubo.calls("routing/provide") == 2
+    })
+    .await;
     assert_eq!(node.kubo.blocks(), 1);
-    assert_eq!(topics::rendezvous_block("test", "wasm"), b"timerose/1/test/executor/wasm");
+    assert_eq!(
+        topics::rendezvous_block("test", "wasm"),
+        b"timerose/1/test/executor/wasm"
+    );
 }
 
 #[tokio::test]
@@ -138,5 +197,8 @@ async fn good_executors_are_remembered_across_a_restart() {
     a.mesh.restore(stored.clone());
     assert_eq!(a.mesh.remembered(), stored);
     assert_eq!(stored[0].addresses, [b.kubo.swarm_address()]);
-    a.mesh.connect(&b.address(), &[], crate::mesh_node::PATIENCE).await.unwrap();
+    a.mesh
+        .connect(&b.address(), &[], crate::mesh_node::PATIENCE)
+        .await
+        .unwrap();
 }

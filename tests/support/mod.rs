@@ -7,7 +7,10 @@ pub(crate) mod fake_kubo;
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while !is_so() {
-        assert!(tokio::time::Instant::now() < patience, "never came true: {what}");
+        assert!(
+            tokio::time::Instant::now() < patience,
+            "never came true: {what}"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -4,7 +4,13 @@
 use tokio::process::Command;
 
 /// Variables of these families would leak somebody's settings into a node.
-const FAMILIES: [&str; 5] = ["IPFS_", "LIBP2P_", "TIMEROSE_PATH", "TIMEROSE_KUBO__", "TIMEROSE_API__"];
+const FAMILIES: [&str; 5] = [
+    "IPFS_",
+    "LIBP2P_",
+    "TIMEROSE_PATH",
+    "TIMEROSE_KUBO__",
+    "TIMEROSE_API__",
+];
 
 /// A command for `program` that inherits no setting of Kubo or TimeRose.
 pub(super) fn command(program: &std::path::Path) -> Command {

@@ -1,8 +1,6 @@
 //! What can go wrong with temporary nodes.
 
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{io, path::PathBuf, time::Duration};
 
 /// Why a temporary node, or all of them, could not be had.
 #[derive(Debug, thiserror::Error)]

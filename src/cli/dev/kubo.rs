@@ -4,14 +4,15 @@
 //! own repository, on ports that stay the same over a restart. Never touches a
 //! repository it did not make.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::process::Stopped;
-use super::{Error, Process, environment};
+use super::{Error, Process, environment, process::Stopped};
 use crate::kubo::{Client, Config, Endpoint, NodeId};
 
 /// How long a daemon may take until it answers; a loaded machine is slow.
@@ -63,15 +64,32 @@ impl KuboDaemon {
     /// # Errors
     /// Any of [`Error`]; nothing is left running then.
     pub async fn start(options: KuboOptions) -> Result<Self, Error> {
-        let KuboOptions { program, dir, settings } = options;
+        let KuboOptions {
+            program,
+            dir,
+            settings,
+        } = options;
         let (repo, log) = (dir.join("repo"), dir.join("kubo.log"));
         std::fs::create_dir_all(&repo).map_err(Error::file(&repo))?;
         run(&program, &repo, &["init", "--profile=test"]).await?;
         configure(&repo, mesh_settings().into_iter().chain(settings))?;
         let started = launch(&program, &repo, &log).await?;
         configure(&repo, addresses_to_keep(&started))?;
-        let Started { process, client, id, api } = started;
-        Ok(Self { program, repo, log, process, client, id, api })
+        let Started {
+            process,
+            client,
+            id,
+            api,
+        } = started;
+        Ok(Self {
+            program,
+            repo,
+            log,
+            process,
+            client,
+            id,
+            api,
+        })
     }
 
     /// Its process id.
@@ -130,7 +148,9 @@ impl KuboDaemon {
     /// # Errors
     /// [`Error::Kubo`].
     pub async fn connect(&self, other: &Self) -> Result<(), Error> {
-        let Some(address) = other.addresses().first() else { return Ok(()) };
+        let Some(address) = other.addresses().first() else {
+            return Ok(());
+        };
         Ok(self.client.swarm_connect(address).await?)
     }
 
@@ -190,7 +210,10 @@ async fn run(program: &Path, repo: &Path, arguments: &[&str]) -> Result<String, 
     let output = tokio::time::timeout(COMMAND, command.output())
         .await
         .map_err(|_| failed("no end in sight"))?
-        .map_err(|source| Error::Start { program: program.to_owned(), source })?;
+        .map_err(|source| Error::Start {
+            program: program.to_owned(),
+            source,
+        })?;
     if !output.status.success() {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
@@ -210,9 +233,16 @@ async fn launch(program: &Path, repo: &Path, log: &Path) -> Result<Started, Erro
     let mut command = ipfs(program, repo);
     command.arg("daemon");
     let mut process = Process::start("kubo", command, log)?;
-    let (client, id, api) = process.until(START, async |_| answering(repo, &file).await).await?;
+    let (client, id, api) = process
+        .until(START, async |_| answering(repo, &file).await)
+        .await?;
     client.require_floor(false).await?;
-    Ok(Started { process, client, id, api })
+    Ok(Started {
+        process,
+        client,
+        id,
+        api,
+    })
 }
 
 async fn answering(repo: &Path, file: &Path) -> Option<(Client, NodeId, String)> {
@@ -244,7 +274,10 @@ fn configure(
 ) -> Result<(), Error> {
     let path = repo.join("config");
     let text = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
-    let refused = |reason: String| Error::Configuration { path: path.clone(), reason };
+    let refused = |reason: String| Error::Configuration {
+        path: path.clone(),
+        reason,
+    };
     let mut config: Value = serde_json::from_str(&text).map_err(|e| refused(e.to_string()))?;
     for (key, value) in settings {
         set(&mut config, &key, value).map_err(|()| refused(format!("no place for {key}")))?;
@@ -259,7 +292,11 @@ fn set(config: &mut Value, key: &str, value: Value) -> Result<(), ()> {
         if place.is_null() {
             *place = json!({});
         }
-        place = place.as_object_mut().ok_or(())?.entry(step).or_insert(Value::Null);
+        place = place
+            .as_object_mut()
+            .ok_or(())?
+            .entry(step)
+            .or_insert(Value::Null);
     }
     *place = value;
     Ok(())

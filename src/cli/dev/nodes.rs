@@ -62,7 +62,9 @@ impl Nodes {
         });
         let sidecars = try_join_all(sidecars).await?;
         let nodes = sidecars.into_iter().zip(kubos);
-        let nodes = nodes.map(|(sidecar, kubo)| Node { sidecar, kubo }).collect();
+        let nodes = nodes
+            .map(|(sidecar, kubo)| Node { sidecar, kubo })
+            .collect();
         Ok(Self { nodes, root })
     }
 
@@ -142,7 +144,10 @@ fn node_folder(root: &Path, index: usize) -> PathBuf {
 
 /// The given flags, and the others' leave to run code here.
 fn flags(options: &NodesOptions, peers: &[String], index: usize) -> Vec<String> {
-    let others = peers.iter().enumerate().filter(|(other, _)| *other != index);
+    let others = peers
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index);
     let allow = others.flat_map(|(_, peer)| ["--allow".to_owned(), peer.clone()]);
     options.flags.iter().cloned().chain(allow).collect()
 }

@@ -5,18 +5,22 @@
 //! process itself is killed with SIGKILL, its children stay behind, since safe
 //! Rust cannot ask the kernel to end them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, test_kill_process_group,
     waitid,
 };
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
 
 use super::Error;
 
@@ -59,11 +63,15 @@ impl Process {
     /// [`Error::Start`], [`Error::File`].
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self, Error> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
-        let (output, errors) =
-            open().and_then(|file| Ok((file.try_clone()?, file))).map_err(Error::file(log))?;
+        let (output, errors) = open()
+            .and_then(|file| Ok((file.try_clone()?, file)))
+            .map_err(Error::file(log))?;
         let log_start = errors.metadata().map_or(0, |meta| meta.len());
         let program = PathBuf::from(command.as_std().get_program());
-        let failed = |source| Error::Start { program: program.clone(), source };
+        let failed = |source| Error::Start {
+            program: program.clone(),
+            source,
+        };
         let child = command
             .stdin(Stdio::null())
             .stdout(output)
@@ -74,7 +82,13 @@ impl Process {
             .map_err(failed)?;
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = id.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
-        Ok(Self { name: name.to_owned(), child, pid, log: log.to_owned(), log_start })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            pid,
+            log: log.to_owned(),
+            log_start,
+        })
     }
 
     /// The process id, also after it ended.
@@ -102,11 +116,17 @@ impl Process {
         let start = Instant::now();
         for (rung, (signal, patience)) in LADDER.into_iter().enumerate() {
             if self.has_ended() {
-                return Ok(Stopped { gracefully: rung <= 1, after: start.elapsed() });
+                return Ok(Stopped {
+                    gracefully: rung <= 1,
+                    after: start.elapsed(),
+                });
             }
             self.signal(signal);
             if timeout(patience, self.child.wait()).await.is_ok() {
-                return Ok(Stopped { gracefully: rung == 0, after: start.elapsed() });
+                return Ok(Stopped {
+                    gracefully: rung == 0,
+                    after: start.elapsed(),
+                });
             }
         }
         Err(self.unstoppable())
@@ -155,7 +175,11 @@ impl Process {
                 return Err(Error::Ended { name, log });
             }
             if Instant::now() >= deadline {
-                return Err(Error::NotReady { name, after: patience, log });
+                return Err(Error::NotReady {
+                    name,
+                    after: patience,
+                    log,
+                });
             }
             sleep(POLL).await;
         }
@@ -191,7 +215,10 @@ impl Process {
     }
 
     fn unstoppable(&self) -> Error {
-        Error::Unstoppable { name: self.name.clone(), pid: self.pid() }
+        Error::Unstoppable {
+            name: self.name.clone(),
+            pid: self.pid(),
+        }
     }
 }
 

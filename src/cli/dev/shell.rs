@@ -1,7 +1,6 @@
 //! A shell among temporary nodes.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{Error, Nodes, Signals, environment, say};
 
@@ -12,7 +11,11 @@ const DEFAULT_SHELL: &str = "/bin/sh";
 /// exit code. `N1…` are the nodes' homes, `P1…` their peer IDs, `K1…` their
 /// Kubo repositories, `S1…` the process ids of their sidecars; `timerose` and
 /// `ipfs` speak to the first node.
-pub(super) async fn run(nodes: &Nodes, words: &[OsString], signals: &mut Signals) -> Result<u8, Error> {
+pub(super) async fn run(
+    nodes: &Nodes,
+    words: &[OsString],
+    signals: &mut Signals,
+) -> Result<u8, Error> {
     let (program, arguments) = match words.split_first() {
         Some((program, arguments)) => (PathBuf::from(program), arguments),
         None => (shell(), &[][..]),
@@ -24,7 +27,10 @@ pub(super) async fn run(nodes: &Nodes, words: &[OsString], signals: &mut Signals
         command.env(format!("N{number}"), node.sidecar.home());
         command.env(format!("P{number}"), node.kubo.peer());
         command.env(format!("K{number}"), node.kubo.repo());
-        command.env(format!("S{number}"), node.sidecar.process().pid().to_string());
+        command.env(
+            format!("S{number}"),
+            node.sidecar.process().pid().to_string(),
+        );
     }
     if let Some(first) = nodes.all().first() {
         command.env("TIMEROSE_PATH", first.sidecar.home());
@@ -33,13 +39,19 @@ pub(super) async fn run(nodes: &Nodes, words: &[OsString], signals: &mut Signals
     if words.is_empty() {
         say("A shell on node 1; $N1… are homes, $P1… peer IDs. Leave it to remove the nodes.");
     }
-    let failed = |source| Error::Start { program: program.clone(), source };
+    let failed = |source| Error::Start {
+        program: program.clone(),
+        source,
+    };
     let mut shell = command.kill_on_drop(true).spawn().map_err(failed)?;
     let status = tokio::select! {
         status = shell.wait() => status.map_err(failed)?,
         () = signals.but_ctrl_c() => return Ok(crate::cli::exit::CANCELLED),
     };
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }
 
 /// The person's own shell.

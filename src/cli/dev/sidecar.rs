@@ -3,14 +3,15 @@
 //! Takes its home, its Kubo's repository and flags; gives a daemon that said
 //! that it is ready. Never shares a home with another one.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::process::Command;
 
-use super::process::Stopped;
-use super::{Error, Process, environment};
+use super::{Error, Process, environment, process::Stopped};
 
 /// How long a sidecar may take until it is ready.
 const START: Duration = Duration::from_secs(30);
@@ -111,7 +112,12 @@ fn command<S: AsRef<OsStr>>(options: &SidecarOptions, arguments: &[S]) -> Comman
     command
         .env("TIMEROSE_PATH", &options.home)
         .env("IPFS_PATH", &options.ipfs_path)
-        .envs(options.environment.iter().map(|(name, value)| (name, value)))
+        .envs(
+            options
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .args(arguments);
     command
 }
@@ -122,9 +128,8 @@ async fn launch(options: &SidecarOptions) -> Result<Process, Error> {
     let log = options.home.with_extension("log");
     let mut process = Process::start("timerose", command(options, &arguments), &log)?;
     let socket = options.home.join("api.sock");
-    let ready = async |process: &Process| {
-        (socket.exists() && process.log().contains(READY)).then_some(())
-    };
+    let ready =
+        async |process: &Process| (socket.exists() && process.log().contains(READY)).then_some(());
     process.until(START, ready).await?;
     Ok(process)
 }

@@ -3,26 +3,28 @@
 //! Takes an accepted assignment, gives the delivery that ends its lease. Never
 //! talks to the scheduler; the executor does.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use ipld_core::ipld::Ipld;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::meter::Meter;
-use super::output::{Keep, Stored};
-use super::stage::{Input, Stage, disk};
-use super::{Parts, presence};
-use crate::compute::content::RIDE_ALONG_BYTES;
-use crate::compute::{Failure, clock, runtime_name};
-use crate::model::{
-    Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence, RECEIPT_TAG,
-    Receipt, Runtime, Usage,
+use super::{
+    Parts,
+    meter::Meter,
+    output::{Keep, Stored},
+    presence,
+    stage::{Input, Stage, disk},
 };
-use crate::sandbox;
+use crate::{
+    compute::{Failure, clock, content::RIDE_ALONG_BYTES, runtime_name},
+    model::{
+        Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence,
+        RECEIPT_TAG, Receipt, Runtime, Usage,
+    },
+    sandbox,
+};
 
 /// What an attempt came to, before it is signed.
 struct Ended {
@@ -42,7 +44,9 @@ pub(crate) async fn run(
     cancel: CancellationToken,
 ) -> Option<Delivery> {
     let (started, began) = (clock::unix_ms(), Instant::now());
-    let ended = cancel.run_until_cancelled(attempt(parts, &assignment, owner, &meter, &cancel)).await?;
+    let ended = cancel
+        .run_until_cancelled(attempt(parts, &assignment, owner, &meter, &cancel))
+        .await?;
     if cancel.is_cancelled() {
         return None;
     }
@@ -70,7 +74,12 @@ pub(crate) async fn run(
             return None;
         }
     };
-    Some(Delivery { lease: assignment.lease, receipt, blocks: ended.blocks, sources: parts.mesh.own_addresses() })
+    Some(Delivery {
+        lease: assignment.lease,
+        receipt,
+        blocks: ended.blocks,
+        sources: parts.mesh.own_addresses(),
+    })
 }
 
 async fn attempt(
@@ -80,20 +89,40 @@ async fn attempt(
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
 ) -> Ended {
-    let work = match tempfile::Builder::new().prefix("attempt-").tempdir_in(&parts.config.work_dir) {
+    let work = match tempfile::Builder::new()
+        .prefix("attempt-")
+        .tempdir_in(&parts.config.work_dir)
+    {
         Ok(work) => work,
         Err(error) => return Ended::failed(disk(&error), None),
     };
-    let mut run = Attempt { parts, assignment, owner, meter, cancel, work: work.path(), usage: Usage::default() };
+    let mut run = Attempt {
+        parts,
+        assignment,
+        owner,
+        meter,
+        cancel,
+        work: work.path(),
+        usage: Usage::default(),
+    };
     let result = run.result().await;
     let room = match &result {
-        Ok(done) => RIDE_ALONG_BYTES.saturating_sub(done.output.block.as_ref().map_or(0, |b| b.data.len())),
+        Ok(done) => {
+            RIDE_ALONG_BYTES.saturating_sub(done.output.block.as_ref().map_or(0, |b| b.data.len()))
+        }
         Err(_) => RIDE_ALONG_BYTES,
     };
-    let logs = run.keep(Limits::default()).logs(&work.path().join("stderr"), room / 2).await.unwrap_or(None);
+    let logs = run
+        .keep(Limits::default())
+        .logs(&work.path().join("stderr"), room / 2)
+        .await
+        .unwrap_or(None);
     match result {
         Ok(done) => Ended::done(done, logs, run.usage),
-        Err(failure) => Ended { usage: run.usage, ..Ended::failed(failure, logs) },
+        Err(failure) => Ended {
+            usage: run.usage,
+            ..Ended::failed(failure, logs)
+        },
     }
 }
 
@@ -134,37 +163,69 @@ impl Attempt<'_> {
         if !self.account(call.input.as_ref()).await.is_complete {
             stage.connect(&self.assignment.sources).await;
         }
-        let code = stage.code(manifest.runtime.code(), &self.parts.config.cache_dir).await?;
+        let code = stage
+            .code(manifest.runtime.code(), &self.parts.config.cache_dir)
+            .await?;
         let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
         if matches!(input, Input::Directory(_)) && self.usage.fetched_bytes > 0 {
-            self.parts.stats.fetched(self.usage.fetched_bytes, began.elapsed());
+            self.parts
+                .stats
+                .fetched(self.usage.fetched_bytes, began.elapsed());
         }
         self.meter.enter(Phase::Running);
-        let output = self.sandboxed(&call, &manifest, code, input).await.map_err(|error| {
-            let cause = broken.lock().take();
-            cause.unwrap_or_else(|| failure(&error))
-        })?;
-        self.parts.stats.ran(&call.function, Duration::from_micros(output.usage.run_us));
+        let output = self
+            .sandboxed(&call, &manifest, code, input)
+            .await
+            .map_err(|error| {
+                let cause = broken.lock().take();
+                cause.unwrap_or_else(|| failure(&error))
+            })?;
+        self.parts
+            .stats
+            .ran(&call.function, Duration::from_micros(output.usage.run_us));
         self.meter.enter(Phase::Storing);
-        let stored = self.keep(manifest.limits.tightened_by(self.assignment.limits)).output(&output).await?;
-        let runtime = format!("{} {}", runtime_name(&manifest.runtime), sandbox::wasm::ENGINE);
-        Ok(Done { output: stored, exit: output.exit, runtime })
+        let stored = self
+            .keep(manifest.limits.tightened_by(self.assignment.limits))
+            .output(&output)
+            .await?;
+        let runtime = format!(
+            "{} {}",
+            runtime_name(&manifest.runtime),
+            sandbox::wasm::ENGINE
+        );
+        Ok(Done {
+            output: stored,
+            exit: output.exit,
+            runtime,
+        })
     }
 
     /// Notes how much of the input lies here already.
     async fn account(&mut self, input: Option<&Cid>) -> Presence {
-        let Some(input) = input else { return Presence { is_complete: true, ..Presence::default() } };
+        let Some(input) = input else {
+            return Presence {
+                is_complete: true,
+                ..Presence::default()
+            };
+        };
         if let Some(data) = self.parts.content.in_memory(input) {
             self.usage.local_bytes = data.len() as u64;
-            return Presence { is_complete: true, ..Presence::default() };
+            return Presence {
+                is_complete: true,
+                ..Presence::default()
+            };
         }
         let presence = match self.parts.presences.get(input) {
             Some(presence) => presence,
-            None => presence::look(&self.parts.kubo, input).await.unwrap_or_default(),
+            None => presence::look(&self.parts.kubo, input)
+                .await
+                .unwrap_or_default(),
         };
         self.usage.local_bytes = presence.local_bytes;
-        self.usage.fetched_bytes = presence.missing_bytes.saturating_add(presence.unknown_bytes);
+        self.usage.fetched_bytes = presence
+            .missing_bytes
+            .saturating_add(presence.unknown_bytes);
         presence
     }
 
@@ -185,7 +246,10 @@ impl Attempt<'_> {
         tokio::fs::create_dir(&work).await?;
         let attempt = sandbox::Attempt {
             owner: self.owner.clone(),
-            code: sandbox::Code { cid: *cid, path: code },
+            code: sandbox::Code {
+                cid: *cid,
+                path: code,
+            },
             abi: *abi,
             entry: call.entry.clone().or_else(|| manifest.entry.clone()),
             args: call.args.iter().map(json).collect(),
@@ -208,7 +272,11 @@ impl Attempt<'_> {
     }
 
     fn keep(&self, limits: Limits) -> Keep<'_> {
-        Keep { kubo: &self.parts.kubo, label: self.assignment.invocation.to_string(), limits }
+        Keep {
+            kubo: &self.parts.kubo,
+            label: self.assignment.invocation.to_string(),
+            limits,
+        }
     }
 }
 
@@ -220,13 +288,26 @@ impl Ended {
             logs: logs.as_ref().map(|l| l.cid),
             exit: done.exit,
         };
-        let blocks = done.output.block.into_iter().chain(logs.and_then(|l| l.block)).collect();
-        Self { outcome, usage, runtime: done.runtime, blocks }
+        let blocks = done
+            .output
+            .block
+            .into_iter()
+            .chain(logs.and_then(|l| l.block))
+            .collect();
+        Self {
+            outcome,
+            usage,
+            runtime: done.runtime,
+            blocks,
+        }
     }
 
     fn failed(failure: Failure, logs: Option<Stored>) -> Self {
-        let outcome =
-            Outcome::Err { class: failure.class, message: failure.message, logs: logs.as_ref().map(|l| l.cid) };
+        let outcome = Outcome::Err {
+            class: failure.class,
+            message: failure.message,
+            logs: logs.as_ref().map(|l| l.cid),
+        };
         Self {
             outcome,
             usage: Usage::default(),
@@ -267,8 +348,14 @@ mod tests {
 
     #[test]
     fn integers_of_any_width_stay_exact() {
-        assert_eq!(json(&Ipld::Integer(i128::from(i64::MAX))).to_string(), "9223372036854775807");
-        assert_eq!(json(&Ipld::Integer(i128::from(u64::MAX))).to_string(), "18446744073709551615");
+        assert_eq!(
+            json(&Ipld::Integer(i128::from(i64::MAX))).to_string(),
+            "9223372036854775807"
+        );
+        assert_eq!(
+            json(&Ipld::Integer(i128::from(u64::MAX))).to_string(),
+            "18446744073709551615"
+        );
     }
 
     #[test]

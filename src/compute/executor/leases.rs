@@ -3,16 +3,16 @@
 //! Takes what was offered, answered and acknowledged with the time, gives what
 //! to send and what to end. Never runs anything.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::meter::Meter;
-use crate::mesh::Address;
-use crate::model::{Delivery, Lease, LeaseId};
+use crate::{
+    mesh::Address,
+    model::{Delivery, Lease, LeaseId},
+};
 
 /// How long a cancelled or finished lease is remembered, so that a repeated
 /// offer neither runs it nor is taken for new.
@@ -52,12 +52,21 @@ pub(crate) struct Leases {
 
 impl Leases {
     /// Hears an offer of `lease` by `owner`.
-    pub(crate) fn offered(&mut self, lease: LeaseId, owner: &Address, ttl: Duration, now: Instant) -> Offered {
+    pub(crate) fn offered(
+        &mut self,
+        lease: LeaseId,
+        owner: &Address,
+        ttl: Duration,
+        now: Instant,
+    ) -> Offered {
         if self.tombs.contains_key(&lease) {
             return Offered::Buried;
         }
         if let Some(held) = self.held.get(&lease) {
-            return held.delivery.clone().map_or(Offered::Held, |d| Offered::Done(Box::new(d)));
+            return held
+                .delivery
+                .clone()
+                .map_or(Offered::Held, |d| Offered::Done(Box::new(d)));
         }
         let cancel = CancellationToken::new();
         let meter = Arc::new(Meter::default());
@@ -82,7 +91,10 @@ impl Leases {
 
     /// The owner has the result, or gave the lease up.
     pub(crate) fn closed(&mut self, owner: &Address, lease: LeaseId, now: Instant) {
-        let is_theirs = self.held.get(&lease).is_none_or(|held| held.owner.peer == owner.peer);
+        let is_theirs = self
+            .held
+            .get(&lease)
+            .is_none_or(|held| held.owner.peer == owner.peer);
         if !is_theirs {
             return;
         }
@@ -98,9 +110,20 @@ impl Leases {
     }
 
     /// The owner's answer to a heartbeat sent at `sent`.
-    pub(crate) fn acknowledged(&mut self, owner: &Address, known: &[LeaseId], cancel: &[LeaseId], sent: Instant, now: Instant) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        owner: &Address,
+        known: &[LeaseId],
+        cancel: &[LeaseId],
+        sent: Instant,
+        now: Instant,
+    ) {
         for lease in known {
-            if let Some(held) = self.held.get_mut(lease).filter(|h| h.owner.peer == owner.peer) {
+            if let Some(held) = self
+                .held
+                .get_mut(lease)
+                .filter(|h| h.owner.peer == owner.peer)
+            {
                 held.expires = held.expires.max(sent + held.ttl);
             }
         }
@@ -111,8 +134,12 @@ impl Leases {
 
     /// Ends what nobody extended; gives how many ended.
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
-        let silent: Vec<LeaseId> =
-            self.held.iter().filter(|(_, h)| now >= h.expires).map(|(lease, _)| *lease).collect();
+        let silent: Vec<LeaseId> = self
+            .held
+            .iter()
+            .filter(|(_, h)| now >= h.expires)
+            .map(|(lease, _)| *lease)
+            .collect();
         for lease in &silent {
             if let Some(held) = self.held.remove(lease) {
                 held.cancel.cancel();
@@ -126,14 +153,23 @@ impl Leases {
     pub(crate) fn heartbeats(&self) -> Vec<(Address, Vec<Lease>)> {
         let mut by_owner: HashMap<&Address, Vec<Lease>> = HashMap::new();
         for (lease, held) in &self.held {
-            by_owner.entry(&held.owner).or_default().push(Lease { lease: *lease, progress: held.meter.progress() });
+            by_owner.entry(&held.owner).or_default().push(Lease {
+                lease: *lease,
+                progress: held.meter.progress(),
+            });
         }
-        by_owner.into_iter().map(|(owner, leases)| (owner.clone(), leases)).collect()
+        by_owner
+            .into_iter()
+            .map(|(owner, leases)| (owner.clone(), leases))
+            .collect()
     }
 
     /// Results that wait for their acknowledgement, to be sent again.
     pub(crate) fn undelivered(&self) -> Vec<(Address, Delivery)> {
-        self.held.values().filter_map(|h| Some((h.owner.clone(), h.delivery.clone()?))).collect()
+        self.held
+            .values()
+            .filter_map(|h| Some((h.owner.clone(), h.delivery.clone()?)))
+            .collect()
     }
 
     /// The shortest ttl of any lease: a quarter of it is the heartbeat's period.
@@ -147,9 +183,14 @@ impl Leases {
     }
 
     fn bury(&mut self, lease: LeaseId, now: Instant) {
-        self.tombs.retain(|_, at| now.duration_since(*at) < TOMBSTONE_TTL);
+        self.tombs
+            .retain(|_, at| now.duration_since(*at) < TOMBSTONE_TTL);
         if self.tombs.len() >= MAX_TOMBSTONES {
-            let oldest = self.tombs.iter().min_by_key(|(_, at)| **at).map(|(lease, _)| *lease);
+            let oldest = self
+                .tombs
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(lease, _)| *lease);
             if let Some(oldest) = oldest {
                 self.tombs.remove(&oldest);
             }
@@ -177,21 +218,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_offer_heard_twice_runs_once() {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
-        assert!(matches!(leases.offered(lease(1), &owner, TTL, now), Offered::New(..)));
-        assert!(matches!(leases.offered(lease(1), &owner, TTL, now), Offered::Held));
+        assert!(matches!(
+            leases.offered(lease(1), &owner, TTL, now),
+            Offered::New(..)
+        ));
+        assert!(matches!(
+            leases.offered(lease(1), &owner, TTL, now),
+            Offered::Held
+        ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cancel_that_comes_before_its_offer_wins() {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
         leases.closed(&owner, lease(1), now);
-        assert!(matches!(leases.offered(lease(1), &owner, TTL, now), Offered::Buried));
+        assert!(matches!(
+            leases.offered(lease(1), &owner, TTL, now),
+            Offered::Buried
+        ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_nobody_extends_ends_at_its_ttl() {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
-        let Offered::New(cancel, _) = leases.offered(lease(1), &owner, TTL, now) else { panic!("it is new") };
+        let Offered::New(cancel, _) = leases.offered(lease(1), &owner, TTL, now) else {
+            panic!("it is new")
+        };
         leases.acknowledged(&owner, &[lease(1)], &[], now + TTL / 2, now + TTL / 2);
         assert_eq!(leases.expire(now + TTL), 0);
         assert_eq!(leases.expire(now + TTL + TTL / 2), 1);
@@ -201,7 +253,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_its_owner_ends_a_lease() {
         let (mut leases, now) = (Leases::default(), Instant::now());
-        let Offered::New(cancel, _) = leases.offered(lease(1), &owner(), TTL, now) else { panic!("it is new") };
+        let Offered::New(cancel, _) = leases.offered(lease(1), &owner(), TTL, now) else {
+            panic!("it is new")
+        };
         leases.closed(&owner(), lease(1), now);
         assert!(!cancel.is_cancelled());
     }

@@ -15,7 +15,10 @@ pub(crate) struct Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { phase: Mutex::new(Phase::Queued), input_bytes: AtomicU64::new(0) }
+        Self {
+            phase: Mutex::new(Phase::Queued),
+            input_bytes: AtomicU64::new(0),
+        }
     }
 }
 
@@ -32,6 +35,9 @@ impl Meter {
 
     /// How far it is.
     pub(crate) fn progress(&self) -> Progress {
-        Progress { phase: *self.phase.lock(), input_bytes: self.input_bytes.load(Ordering::Relaxed) }
+        Progress {
+            phase: *self.phase.lock(),
+            input_bytes: self.input_bytes.load(Ordering::Relaxed),
+        }
     }
 }

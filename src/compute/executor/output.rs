@@ -4,8 +4,7 @@
 //! ride along with the result. Large output is streamed into Kubo, pinned by
 //! name; small output is hashed here and Kubo is not asked at all.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -15,12 +14,16 @@ use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
 use super::stage::disk;
-use crate::compute::Failure;
-use crate::compute::content::{RIDE_ALONG_BYTES, unreachable_kubo};
-use crate::kubo;
-use crate::model::{Block, Limits};
-use crate::sandbox;
-use crate::wire::{block::RAW, cid_of};
+use crate::{
+    compute::{
+        Failure,
+        content::{RIDE_ALONG_BYTES, unreachable_kubo},
+    },
+    kubo,
+    model::{Block, Limits},
+    sandbox,
+    wire::{block::RAW, cid_of},
+};
 
 /// Bytes read from disk at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -53,7 +56,9 @@ impl Keep<'_> {
             return self.file(&output.stdout, RIDE_ALONG_BYTES, "output").await;
         };
         if size(&output.stdout).await? > 0 {
-            tokio::fs::rename(&output.stdout, folder.join("stdout")).await.map_err(|e| disk(&e))?;
+            tokio::fs::rename(&output.stdout, folder.join("stdout"))
+                .await
+                .map_err(|e| disk(&e))?;
         }
         self.directory(folder).await
     }
@@ -74,37 +79,60 @@ impl Keep<'_> {
         let file = tokio::fs::File::open(path).await.map_err(|e| disk(&e))?;
         let hash = Arc::new(Mutex::new(Sha256::new()));
         let seen = Arc::clone(&hash);
-        let bytes = ReaderStream::with_capacity(file, PIECE_BYTES).inspect_ok(move |piece: &Bytes| seen.lock().update(piece));
+        let bytes = ReaderStream::with_capacity(file, PIECE_BYTES)
+            .inspect_ok(move |piece: &Bytes| seen.lock().update(piece));
         let added = self
             .kubo
             .add(kubo::AddBody::stream(kind, bytes), &self.named(kind))
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
         let digest = hash.lock().clone().finalize().to_vec();
-        Ok(Stored { cid: added.cid, digest, block: None })
+        Ok(Stored {
+            cid: added.cid,
+            digest,
+            block: None,
+        })
     }
 
     async fn directory(&self, folder: &Path) -> Result<Stored, Failure> {
-        let tree = kubo::Tree { max_bytes: self.limits.output_bytes, ..kubo::Tree::default() };
+        let tree = kubo::Tree {
+            max_bytes: self.limits.output_bytes,
+            ..kubo::Tree::default()
+        };
         let added = self
             .kubo
             .add_directory(folder, &tree, &self.named("output"))
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
-        Ok(Stored { cid: added.cid, digest: added.cid.hash().digest().to_vec(), block: None })
+        Ok(Stored {
+            cid: added.cid,
+            digest: added.cid.hash().digest().to_vec(),
+            block: None,
+        })
     }
 
     fn named(&self, kind: &str) -> kubo::Add {
-        kubo::Add { pin: true, pin_name: Some(format!("timerose/{kind}/{}", self.label)), ..kubo::Add::default() }
+        kubo::Add {
+            pin: true,
+            pin_name: Some(format!("timerose/{kind}/{}", self.label)),
+            ..kubo::Add::default()
+        }
     }
 }
 
 fn small(data: Vec<u8>) -> Stored {
     let cid = cid_of(RAW, &data);
     let digest = cid.hash().digest().to_vec();
-    Stored { cid, digest, block: Some(Block { cid, data }) }
+    Stored {
+        cid,
+        digest,
+        block: Some(Block { cid, data }),
+    }
 }
 
 async fn size(path: &Path) -> Result<u64, Failure> {
-    tokio::fs::metadata(path).await.map(|m| m.len()).map_err(|e| disk(&e))
+    tokio::fs::metadata(path)
+        .await
+        .map(|m| m.len())
+        .map_err(|e| disk(&e))
 }

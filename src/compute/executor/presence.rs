@@ -5,18 +5,17 @@
 //! unknown. Asks only this node's own Kubo, offline; fetches nothing. Sizes of
 //! subtrees are what links claim: good enough to rank by, never to trust.
 
-use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use cid::Cid;
 use futures_util::future::join_all;
 use ipld_dagpb::PbNode;
 use tokio::time::Instant;
 
-use crate::compute::content::is_missing;
-use crate::kubo;
-use crate::model::Presence;
-use crate::wire::block::DAG_PB;
+use crate::{compute::content::is_missing, kubo, model::Presence, wire::block::DAG_PB};
 
 /// Blocks looked at before the rest counts as unknown.
 const MAX_BLOCKS: usize = 2_000;
@@ -44,24 +43,42 @@ enum Found {
 /// # Errors
 /// Kubo's, when it did not answer at all.
 pub(crate) async fn look(kubo: &kubo::Client, root: &Cid) -> Result<Presence, kubo::Error> {
-    let Some(total) = claimed_bytes(kubo, root).await? else { return Ok(Presence::default()) };
+    let Some(total) = claimed_bytes(kubo, root).await? else {
+        return Ok(Presence::default());
+    };
     if kubo.is_pinned_recursive(root).await? {
-        return Ok(Presence { local_bytes: total, is_complete: true, ..Presence::default() });
+        return Ok(Presence {
+            local_bytes: total,
+            is_complete: true,
+            ..Presence::default()
+        });
     }
-    walk(kubo, Pending { cid: *root, bytes: total }).await
+    walk(
+        kubo,
+        Pending {
+            cid: *root,
+            bytes: total,
+        },
+    )
+    .await
 }
 
 /// The size that the root block claims; none where the root is not here.
 ///
 /// # Errors
 /// Kubo's, when it did not answer.
-pub(crate) async fn claimed_bytes(kubo: &kubo::Client, root: &Cid) -> Result<Option<u64>, kubo::Error> {
+pub(crate) async fn claimed_bytes(
+    kubo: &kubo::Client,
+    root: &Cid,
+) -> Result<Option<u64>, kubo::Error> {
     Ok(match find(kubo, root).await? {
         Found::Absent => None,
         Found::Leaf(bytes) => Some(bytes),
-        Found::Node { own_bytes, links } => {
-            Some(links.iter().fold(own_bytes, |sum, link| sum.saturating_add(link.bytes)))
-        }
+        Found::Node { own_bytes, links } => Some(
+            links
+                .iter()
+                .fold(own_bytes, |sum, link| sum.saturating_add(link.bytes)),
+        ),
     })
 }
 
@@ -115,7 +132,14 @@ async fn find(kubo: &kubo::Client, cid: &Cid) -> Result<Found, kubo::Error> {
 
 fn node(data: &[u8]) -> Found {
     let own_bytes = data.len() as u64;
-    let links = PbNode::from_bytes(data.to_vec().into()).map_or_else(|_| Vec::new(), |node| node.links);
-    let links = links.into_iter().map(|l| Pending { cid: l.cid, bytes: l.size.unwrap_or(0) }).collect();
+    let links =
+        PbNode::from_bytes(data.to_vec().into()).map_or_else(|_| Vec::new(), |node| node.links);
+    let links = links
+        .into_iter()
+        .map(|l| Pending {
+            cid: l.cid,
+            bytes: l.size.unwrap_or(0),
+        })
+        .collect();
     Found::Node { own_bytes, links }
 }

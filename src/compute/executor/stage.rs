@@ -3,9 +3,11 @@
 //! Takes CIDs, gives a path and a stream. Streams what is large; never holds
 //! a whole input in memory and never runs anything.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -13,13 +15,16 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
-use super::meter::Meter;
-use super::unpack;
-use crate::compute::content::{Content, fetch_failed, is_directory};
-use crate::compute::{ByteStream, Failure};
-use crate::kubo;
-use crate::model::Class;
-use crate::wire::block::RAW;
+use super::{meter::Meter, unpack};
+use crate::{
+    compute::{
+        ByteStream, Failure,
+        content::{Content, fetch_failed, is_directory},
+    },
+    kubo,
+    model::Class,
+    wire::block::RAW,
+};
 
 /// Largest module an executor loads, bytes; the sandbox refuses larger ones.
 const MAX_CODE_BYTES: u64 = 32 << 20;
@@ -73,15 +78,21 @@ impl Stage<'_> {
         }
         let partial = self.work.join("code");
         self.save(code, &partial, MAX_CODE_BYTES).await?;
-        tokio::fs::rename(&partial, &path).await.map_err(|e| disk(&e))?;
+        tokio::fs::rename(&partial, &path)
+            .await
+            .map_err(|e| disk(&e))?;
         Ok(path)
     }
 
     /// The input, as file or directory.
     pub(crate) async fn input(&self, input: Option<&Cid>) -> Result<Input, Failure> {
-        let Some(cid) = input else { return Ok(Input::None) };
+        let Some(cid) = input else {
+            return Ok(Input::None);
+        };
         if let Some(data) = self.content.in_memory(cid).filter(|_| cid.codec() == RAW) {
-            return Ok(Input::File(self.metered(futures_util::stream::iter([Ok(data)]))));
+            return Ok(Input::File(
+                self.metered(futures_util::stream::iter([Ok(data)])),
+            ));
         }
         if self.is_directory(cid).await? {
             return self.directory(cid).await.map(Input::Directory);
@@ -102,7 +113,11 @@ impl Stage<'_> {
         }
         let root = self.content.block(cid, self.wait).await?;
         is_directory(root).ok_or_else(|| {
-            Failure::new(Class::User, "bad_input", format!("{cid} is neither a file nor a directory"))
+            Failure::new(
+                Class::User,
+                "bad_input",
+                format!("{cid} is neither a file nor a directory"),
+            )
         })
     }
 
@@ -110,15 +125,23 @@ impl Stage<'_> {
     async fn directory(&self, cid: &Cid) -> Result<PathBuf, Failure> {
         let target = self.work.join("in");
         tokio::fs::create_dir(&target).await.map_err(|e| disk(&e))?;
-        let options = kubo::Cat { stall: self.wait, ..kubo::Cat::default() };
-        let archive =
-            self.kubo.archive(cid, &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
+        let options = kubo::Cat {
+            stall: self.wait,
+            ..kubo::Cat::default()
+        };
+        let archive = self
+            .kubo
+            .archive(cid, &options)
+            .await
+            .map_err(|e| fetch_failed(cid, self.wait, e))?;
         let meter = Arc::clone(&self.meter);
         let archive = archive.inspect_ok(move |piece| meter.add_input(piece.len()));
-        unpack::unpack(archive, target.clone()).await.map_err(|error| match error {
-            unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
-            other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
-        })?;
+        unpack::unpack(archive, target.clone())
+            .await
+            .map_err(|error| match error {
+                unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
+                other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
+            })?;
         Ok(target)
     }
 
@@ -140,9 +163,16 @@ impl Stage<'_> {
         if let Some(data) = self.content.in_memory(cid).filter(|_| cid.codec() == RAW) {
             return Ok(futures_util::stream::iter([Ok(data)]).left_stream());
         }
-        let options = kubo::Cat { stall: self.wait, length: max, ..kubo::Cat::default() };
-        let content =
-            self.kubo.cat(&cid.to_string(), &options).await.map_err(|e| fetch_failed(cid, self.wait, e))?;
+        let options = kubo::Cat {
+            stall: self.wait,
+            length: max,
+            ..kubo::Cat::default()
+        };
+        let content = self
+            .kubo
+            .cat(&cid.to_string(), &options)
+            .await
+            .map_err(|e| fetch_failed(cid, self.wait, e))?;
         Ok(content.right_stream())
     }
 
@@ -151,7 +181,9 @@ impl Stage<'_> {
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let meter = Arc::clone(&self.meter);
-        bytes.inspect_ok(move |piece| meter.add_input(piece.len())).boxed()
+        bytes
+            .inspect_ok(move |piece| meter.add_input(piece.len()))
+            .boxed()
     }
 }
 

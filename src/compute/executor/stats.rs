@@ -1,7 +1,9 @@
 //! What an executor has seen so far: run times per function, fetch speed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use cid::Cid;
 use moka::sync::Cache;
@@ -18,14 +20,20 @@ pub(crate) struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { runs: Cache::new(FUNCTIONS), fetch_bytes_per_s: std::sync::Arc::default() }
+        Self {
+            runs: Cache::new(FUNCTIONS),
+            fetch_bytes_per_s: std::sync::Arc::default(),
+        }
     }
 }
 
 impl Stats {
     /// A run of `function` took `time`; newer runs weigh a quarter.
     pub(crate) fn ran(&self, function: &Cid, time: Duration) {
-        let mean = self.runs.get(function).map_or(time, |mean| (mean * 3 + time) / 4);
+        let mean = self
+            .runs
+            .get(function)
+            .map_or(time, |mean| (mean * 3 + time) / 4);
         self.runs.insert(*function, mean);
     }
 
@@ -36,12 +44,18 @@ impl Stats {
 
     /// Functions that ran here, at most `count`.
     pub(crate) fn warm(&self, count: usize) -> Vec<Cid> {
-        self.runs.iter().take(count).map(|(function, _)| *function).collect()
+        self.runs
+            .iter()
+            .take(count)
+            .map(|(function, _)| *function)
+            .collect()
     }
 
     /// A fetch brought `bytes` in `time`; newer fetches weigh a quarter.
     pub(crate) fn fetched(&self, bytes: u64, time: Duration) {
-        let Ok(micros) = u64::try_from(time.as_micros().max(1)) else { return };
+        let Ok(micros) = u64::try_from(time.as_micros().max(1)) else {
+            return;
+        };
         let seen = bytes.saturating_mul(1_000_000) / micros;
         let mean = match self.fetch_bytes_per_s.load(Ordering::Relaxed) {
             0 => seen,

@@ -5,9 +5,11 @@
 //! the target, and too many entries. The first path component, which Kubo
 //! names after the CID, is dropped.
 
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Component, Path, PathBuf},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -47,7 +49,15 @@ where
     S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
 {
     let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    let disk = tokio::task::spawn_blocking(move || write(Pieces { receiver, rest: Bytes::new() }, &target));
+    let disk = tokio::task::spawn_blocking(move || {
+        write(
+            Pieces {
+                receiver,
+                rest: Bytes::new(),
+            },
+            &target,
+        )
+    });
     let mut source = Box::pin(source);
     let mut failed = None;
     while let Some(piece) = source.next().await {
@@ -157,21 +167,39 @@ mod tests {
 
     #[test]
     fn the_root_folder_is_dropped_and_its_content_kept() {
-        let names = [("cid", EntryType::Directory), ("cid/a", EntryType::Regular), ("cid/b/c", EntryType::Regular)];
+        let names = [
+            ("cid", EntryType::Directory),
+            ("cid/a", EntryType::Regular),
+            ("cid/b/c", EntryType::Regular),
+        ];
         assert_eq!(unpacked(&names).unwrap(), ["a", "b"]);
     }
 
     #[test]
     fn no_name_leaves_the_target() {
         for name in ["cid/../../x", "/etc/x", "../x"] {
-            assert!(matches!(unpacked(&[(name, EntryType::Regular)]), Err(Error::BadName(_))), "{name}");
+            assert!(
+                matches!(
+                    unpacked(&[(name, EntryType::Regular)]),
+                    Err(Error::BadName(_))
+                ),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn links_and_devices_are_refused() {
-        for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo] {
-            assert!(matches!(unpacked(&[("cid/x", kind)]), Err(Error::BadKind(_))), "{kind:?}");
+        for kind in [
+            EntryType::Symlink,
+            EntryType::Link,
+            EntryType::Char,
+            EntryType::Fifo,
+        ] {
+            assert!(
+                matches!(unpacked(&[("cid/x", kind)]), Err(Error::BadKind(_))),
+                "{kind:?}"
+            );
         }
     }
 }

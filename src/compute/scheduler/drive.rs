@@ -4,30 +4,26 @@
 //! Wait, decide (`lifecycle`), act: the only place of the scheduler that does
 //! something to the outside.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::lifecycle::{Action, Bounds, Event, Lifecycle};
-use super::open::{Heard, Open};
-use super::placement::{Found, Placement};
-use super::prepare::Prepared;
-use super::verify::{self, Verified};
-use super::{Parts, fresh_lease};
-use crate::compute::content::is_directory;
-use crate::compute::memo::Known;
-use crate::compute::{Failure, Finished, InvocationEvent, clock};
-use crate::mesh::Address;
-use crate::model::{
-    Assignment, Class, Delivery, LeaseId, Message, Outcome, PeerId, Receipt, Verdict,
+use super::{
+    Parts, fresh_lease,
+    lifecycle::{Action, Bounds, Event, Lifecycle},
+    open::{Heard, Open},
+    placement::{Found, Placement},
+    prepare::Prepared,
+    verify::{self, Verified},
 };
-use crate::wire::dagcbor;
+use crate::{
+    compute::{Failure, Finished, InvocationEvent, clock, content::is_directory, memo::Known},
+    mesh::Address,
+    model::{Assignment, Class, Delivery, LeaseId, Message, Outcome, PeerId, Receipt, Verdict},
+    wire::dagcbor,
+};
 
 /// Round trips an offer may take before it counts as unanswered, at least.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,7 +57,11 @@ impl Driver {
     pub(super) async fn drive(self, heard: mpsc::Receiver<Heard>) {
         let invocation = self.prepared.invocation.to_string();
         let call = self.prepared.call_cid.to_string();
-        self.say(InvocationEvent::Accepted { invocation: invocation.clone(), call }).await;
+        self.say(InvocationEvent::Accepted {
+            invocation: invocation.clone(),
+            call,
+        })
+        .await;
         if let Some(finished) = self.remembered().await {
             return self.finish(Ok(finished), None).await;
         }
@@ -126,41 +126,74 @@ impl Driver {
         }
     }
 
-    async fn act(&self, course: &mut Course, action: Action) -> ControlFlow<Result<Finished, Failure>> {
+    async fn act(
+        &self,
+        course: &mut Course,
+        action: Action,
+    ) -> ControlFlow<Result<Finished, Failure>> {
         match action {
-            Action::Offer { executor, lease, attempt, fence } => {
+            Action::Offer {
+                executor,
+                lease,
+                attempt,
+                fence,
+            } => {
                 self.offer(course, &executor, lease, attempt, fence).await;
             }
             Action::Placed { executor, attempt } => self.placed(course, executor, attempt).await,
             Action::Report(progress) => {
                 let (phase, input_bytes) = (progress.phase, progress.input_bytes);
-                self.say(InvocationEvent::Progress { phase, input_bytes }).await;
+                self.say(InvocationEvent::Progress { phase, input_bytes })
+                    .await;
             }
             Action::Lost { executor, reason } => {
                 debug!(peer.id = executor, reason, "an attempt came to nothing");
                 self.say(InvocationEvent::Retry { executor, reason }).await;
             }
-            Action::Revoke { executor, lease } => self.send(&executor, Message::Cancel { lease }).await,
-            Action::Acknowledge { executor, lease, verdict } => {
-                self.learn_failure(course, lease, verdict);
-                self.send(&executor, Message::ResultAck { lease, verdict }).await;
+            Action::Revoke { executor, lease } => {
+                self.send(&executor, Message::Cancel { lease }).await
             }
-            Action::Finish(Ok(lease)) => return ControlFlow::Break(self.accept(course, lease).await),
+            Action::Acknowledge {
+                executor,
+                lease,
+                verdict,
+            } => {
+                self.learn_failure(course, lease, verdict);
+                self.send(&executor, Message::ResultAck { lease, verdict })
+                    .await;
+            }
+            Action::Finish(Ok(lease)) => {
+                return ControlFlow::Break(self.accept(course, lease).await);
+            }
             Action::Finish(Err(failure)) => return ControlFlow::Break(Err(failure)),
         }
         ControlFlow::Continue(())
     }
 
-    async fn offer(&self, course: &Course, executor: &str, lease: LeaseId, attempt: u32, fence: u64) {
+    async fn offer(
+        &self,
+        course: &Course,
+        executor: &str,
+        lease: LeaseId,
+        attempt: u32,
+        fence: u64,
+    ) {
         let Ok(peer) = executor.parse() else { return };
         self.open.lease(lease, peer, self.mailbox.clone());
-        self.open.note(&self.prepared.invocation.to_string(), |record| {
-            record.attempts = attempt;
-            record.executor = Some(executor.to_owned());
-        });
+        self.open
+            .note(&self.prepared.invocation.to_string(), |record| {
+                record.attempts = attempt;
+                record.executor = Some(executor.to_owned());
+            });
         let now = Instant::now();
         let remaining = self.prepared.deadline().duration_since(now);
-        let sources = self.parts.mesh.own_addresses().into_iter().take(4).chain(course.found.sources.iter().cloned());
+        let sources = self
+            .parts
+            .mesh
+            .own_addresses()
+            .into_iter()
+            .take(4)
+            .chain(course.found.sources.iter().cloned());
         let assignment = Assignment {
             invocation: self.prepared.invocation,
             call: self.prepared.call_cid,
@@ -176,27 +209,42 @@ impl Driver {
             sources: sources.take(16).collect(),
             blocks: self.prepared.blocks.clone(),
         };
-        self.send(executor, Message::Offer(Box::new(assignment))).await;
+        self.send(executor, Message::Offer(Box::new(assignment)))
+            .await;
     }
 
     async fn placed(&self, course: &mut Course, executor: String, attempt: u32) {
         let candidates = &course.found.explanation.candidates;
-        let predicted_ms = candidates.iter().find(|c| c.peer == executor).map_or(0, |c| c.predicted_ms);
-        self.open.note(&self.prepared.invocation.to_string(), |record| {
-            record.state = "active".to_owned();
-            if let Some(explanation) = &mut record.explanation {
-                explanation.chosen = Some(executor.clone());
-            }
-        });
-        self.say(InvocationEvent::Placed { executor, attempt, predicted_ms }).await;
+        let predicted_ms = candidates
+            .iter()
+            .find(|c| c.peer == executor)
+            .map_or(0, |c| c.predicted_ms);
+        self.open
+            .note(&self.prepared.invocation.to_string(), |record| {
+                record.state = "active".to_owned();
+                if let Some(explanation) = &mut record.explanation {
+                    explanation.chosen = Some(executor.clone());
+                }
+            });
+        self.say(InvocationEvent::Placed {
+            executor,
+            attempt,
+            predicted_ms,
+        })
+        .await;
     }
 
     /// A verified receipt of a failure is kept too: it proves who said so.
     fn learn_failure(&self, course: &mut Course, lease: LeaseId, verdict: Verdict) {
-        let Some((verified, delivery)) = course.results.get(&lease) else { return };
+        let Some((verified, delivery)) = course.results.get(&lease) else {
+            return;
+        };
         if verdict == Verdict::Accepted && verified.receipt.outcome.output().is_none() {
             let receipt = &verified.receipt;
-            let cid = self.parts.memo.learn(&delivery.receipt, receipt, delivery.blocks.clone(), false);
+            let cid =
+                self.parts
+                    .memo
+                    .learn(&delivery.receipt, receipt, delivery.blocks.clone(), false);
             course.receipt_of_failure = Some((cid.to_string(), receipt.executor.clone()));
         }
     }
@@ -204,30 +252,59 @@ impl Driver {
     /// The one result: remembered, then told.
     async fn accept(&self, course: &mut Course, lease: LeaseId) -> Result<Finished, Failure> {
         let Some((verified, delivery)) = course.results.remove(&lease) else {
-            return Err(Failure::new(Class::Node, "internal", "the accepted result is gone"));
+            return Err(Failure::new(
+                Class::Node,
+                "internal",
+                "the accepted result is gone",
+            ));
         };
         let content = &self.parts.content;
         content.remember(delivery.blocks.iter().cloned())?;
         self.remember_executor(course, &verified.receipt);
-        let known = Known { receipt: delivery.receipt, blocks: delivery.blocks };
+        let known = Known {
+            receipt: delivery.receipt,
+            blocks: delivery.blocks,
+        };
         if known.blocks.is_empty() {
             self.dial(&delivery.sources).await;
         }
-        self.finished(verified.receipt, known, verified.is_memo).await
+        self.finished(verified.receipt, known, verified.is_memo)
+            .await
     }
 
-    async fn finished(&self, receipt: Receipt, known: Known, cached: bool) -> Result<Finished, Failure> {
-        let Outcome::Ok { output, logs, exit, .. } = receipt.outcome else {
-            return Err(Failure::new(Class::Node, "internal", "a failure was taken for a result"));
+    async fn finished(
+        &self,
+        receipt: Receipt,
+        known: Known,
+        cached: bool,
+    ) -> Result<Finished, Failure> {
+        let Outcome::Ok {
+            output, logs, exit, ..
+        } = receipt.outcome
+        else {
+            return Err(Failure::new(
+                Class::Node,
+                "internal",
+                "a failure was taken for a result",
+            ));
         };
         let mut blocks = known.blocks;
         blocks.extend(self.prepared.blocks.iter().take(1).cloned());
-        let cid = self.parts.memo.learn(&known.receipt, &receipt, blocks, self.prepared.manifest.pure);
+        let cid = self.parts.memo.learn(
+            &known.receipt,
+            &receipt,
+            blocks,
+            self.prepared.manifest.pure,
+        );
         if self.prepared.request.pin {
             let name = Some(format!("timerose/kept/{}", self.prepared.invocation));
-            let options = crate::kubo::PinAdd { name, ..crate::kubo::PinAdd::default() };
+            let options = crate::kubo::PinAdd {
+                name,
+                ..crate::kubo::PinAdd::default()
+            };
             let pinned = self.parts.kubo.pin_add(&output, &options).await;
-            pinned.map_err(|e| crate::compute::content::unreachable_kubo(&e, "pinning the output"))?;
+            pinned
+                .map_err(|e| crate::compute::content::unreachable_kubo(&e, "pinning the output"))?;
         }
         Ok(Finished {
             invocation: self.prepared.invocation.to_string(),
@@ -239,7 +316,11 @@ impl Driver {
             executor: receipt.executor,
             cached,
             elapsed_ms: millis(self.prepared.submitted.elapsed()),
-            bytes_moved: if cached { 0 } else { receipt.usage.fetched_bytes },
+            bytes_moved: if cached {
+                0
+            } else {
+                receipt.usage.fetched_bytes
+            },
             bytes_local: receipt.usage.local_bytes,
             exit,
             usage: receipt.usage,
@@ -254,7 +335,10 @@ impl Driver {
         }
         let known = self.parts.memo.recall(&self.prepared.call_cid).await?;
         let receipt: Receipt = dagcbor::decode(&known.receipt).ok()?;
-        self.parts.content.remember(known.blocks.iter().cloned()).ok()?;
+        self.parts
+            .content
+            .remember(known.blocks.iter().cloned())
+            .ok()?;
         self.finished(receipt, known, true).await.ok()
     }
 
@@ -267,12 +351,21 @@ impl Driver {
     }
 
     fn remember_executor(&self, course: &Course, receipt: &Receipt) {
-        let addresses = course.found.addresses.get(&receipt.executor).cloned().unwrap_or_default();
+        let addresses = course
+            .found
+            .addresses
+            .get(&receipt.executor)
+            .cloned()
+            .unwrap_or_default();
         let addresses = serde_json::to_string(&addresses).unwrap_or_default();
         if let Ok(peer) = receipt.executor.parse() {
             self.parts.mesh.remember(&peer);
         }
-        if let Err(error) = self.parts.store.put_executor(&receipt.executor, &addresses, clock::unix_ms()) {
+        if let Err(error) =
+            self.parts
+                .store
+                .put_executor(&receipt.executor, &addresses, clock::unix_ms())
+        {
             debug!(%error, "an executor is not remembered");
         }
     }
@@ -301,25 +394,40 @@ impl Driver {
     /// Why no candidate may run it.
     fn nobody(&self, found: &Found) -> Failure {
         let candidates = &found.explanation.candidates;
-        let reasons: Vec<String> =
-            candidates.iter().filter_map(|c| Some(format!("{}: {}", c.peer, c.veto.as_ref()?))).collect();
+        let reasons: Vec<String> = candidates
+            .iter()
+            .filter_map(|c| Some(format!("{}: {}", c.peer, c.veto.as_ref()?)))
+            .collect();
         if candidates.is_empty() {
-            return Failure::new(Class::Refused, "no_executor", "no executor was found")
-                .with_hint("let this node run code itself, or give it peers: timerose daemon --peer ADDRESS");
+            return Failure::new(Class::Refused, "no_executor", "no executor was found").with_hint(
+                "let this node run code itself, or give it peers: timerose daemon --peer ADDRESS",
+            );
         }
         if self.prepared.request.local_only {
-            let message = format!("nobody nearby holds the whole input: {}", reasons.join("; "));
-            return Failure::new(Class::Refused, "not_local", message).with_hint("leave out --local-only to let it be fetched");
+            let message = format!(
+                "nobody nearby holds the whole input: {}",
+                reasons.join("; ")
+            );
+            return Failure::new(Class::Refused, "not_local", message)
+                .with_hint("leave out --local-only to let it be fetched");
         }
-        let failure = Failure::new(Class::Refused, "no_executor", format!("no executor takes it: {}", reasons.join("; ")));
+        let failure = Failure::new(
+            Class::Refused,
+            "no_executor",
+            format!("no executor takes it: {}", reasons.join("; ")),
+        );
         match reasons.iter().find_map(|r| r.split_once("can type: ")) {
-            Some((_, line)) => failure.with_hint(format!("send this line to that node's operator: {line}")),
+            Some((_, line)) => {
+                failure.with_hint(format!("send this line to that node's operator: {line}"))
+            }
             None => failure.with_hint("see every candidate with: timerose invoke --dry-run"),
         }
     }
 
     async fn send(&self, executor: &str, message: Message) {
-        let Ok(peer) = executor.parse::<PeerId>() else { return };
+        let Ok(peer) = executor.parse::<PeerId>() else {
+            return;
+        };
         let kind = message.kind();
         if let Err(error) = self.parts.mesh.send(&Address::from(peer), message).await {
             debug!(peer.id = executor, message.kind = kind, %error, "not sent");
@@ -337,18 +445,33 @@ impl Driver {
         let (receipt, executor) = receipt.unzip();
         let last = match end {
             Ok(finished) => InvocationEvent::Done(Box::new(finished)),
-            Err(error) => InvocationEvent::Failed { invocation, error, receipt, executor },
+            Err(error) => InvocationEvent::Failed {
+                invocation,
+                error,
+                receipt,
+                executor,
+            },
         };
         self.say(last).await;
     }
 }
 
 fn willing(found: &Found) -> Vec<String> {
-    found.explanation.candidates.iter().filter(|c| c.veto.is_none()).map(|c| c.peer.clone()).collect()
+    found
+        .explanation
+        .candidates
+        .iter()
+        .filter(|c| c.veto.is_none())
+        .map(|c| c.peer.clone())
+        .collect()
 }
 
 fn cancelled() -> Failure {
-    Failure::new(Class::Cancelled, "cancelled", "the invocation was cancelled")
+    Failure::new(
+        Class::Cancelled,
+        "cancelled",
+        "the invocation was cancelled",
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -5,13 +5,14 @@
 //! and invariants are those of a lease with heartbeats: one accepted result,
 //! fences that only rise, bounded tries, an end by the deadline.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::compute::Failure;
-use crate::model::{Class, LeaseId, Phase, Progress, Verdict};
+use crate::{
+    compute::Failure,
+    model::{Class, LeaseId, Phase, Progress, Verdict},
+};
 
 /// What bounds a life.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,12 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
     /// Offer the call to `executor` under this lease.
-    Offer { executor: String, lease: LeaseId, attempt: u32, fence: u64 },
+    Offer {
+        executor: String,
+        lease: LeaseId,
+        attempt: u32,
+        fence: u64,
+    },
     /// The executor took it: tell the caller.
     Placed { executor: String, attempt: u32 },
     /// Tell the caller how far it is.
@@ -69,7 +75,11 @@ pub(crate) enum Action {
     /// Tell the executor to end the lease.
     Revoke { executor: String, lease: LeaseId },
     /// Answer a result.
-    Acknowledge { executor: String, lease: LeaseId, verdict: Verdict },
+    Acknowledge {
+        executor: String,
+        lease: LeaseId,
+        verdict: Verdict,
+    },
     /// The end; `Ok` names the lease whose receipt counts.
     Finish(Result<LeaseId, Failure>),
 }
@@ -154,17 +164,30 @@ impl Lifecycle {
     fn accepted(&mut self, lease: LeaseId, now: Instant, actions: &mut Vec<Action>) {
         let (ttl, suspect) = (self.bounds.lease_ttl, self.bounds.suspect_after);
         let attempt = self.attempts();
-        let Some(held) = self.find(lease).filter(|t| t.is_open && !t.is_accepted) else { return };
+        let Some(held) = self.find(lease).filter(|t| t.is_open && !t.is_accepted) else {
+            return;
+        };
         held.is_accepted = true;
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
-        actions.push(Action::Placed { executor: held.executor.clone(), attempt });
+        actions.push(Action::Placed {
+            executor: held.executor.clone(),
+            attempt,
+        });
     }
 
-    fn heard(&mut self, lease: LeaseId, progress: Progress, now: Instant, actions: &mut Vec<Action>) {
+    fn heard(
+        &mut self,
+        lease: LeaseId,
+        progress: Progress,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         self.accepted(lease, now, actions);
         let (ttl, suspect) = (self.bounds.lease_ttl, self.bounds.suspect_after);
-        let Some(held) = self.find(lease).filter(|t| t.is_open) else { return };
+        let Some(held) = self.find(lease).filter(|t| t.is_open) else {
+            return;
+        };
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
         if held.last != Some(progress) {
@@ -174,11 +197,16 @@ impl Lifecycle {
     }
 
     fn lost(&mut self, lease: LeaseId, why: String, actions: &mut Vec<Action>) {
-        let Some(held) = self.find(lease).filter(|t| t.is_open) else { return };
+        let Some(held) = self.find(lease).filter(|t| t.is_open) else {
+            return;
+        };
         held.is_open = false;
         let executor = held.executor.clone();
         self.reasons.push(format!("{executor}: {why}"));
-        actions.push(Action::Lost { executor, reason: why });
+        actions.push(Action::Lost {
+            executor,
+            reason: why,
+        });
     }
 
     fn result(&mut self, lease: LeaseId, outcome: Result<(), Failure>, actions: &mut Vec<Action>) {
@@ -186,8 +214,16 @@ impl Lifecycle {
         let Some(held) = self.find(lease) else { return };
         let counts = !is_over && (held.is_open || is_pure);
         let executor = held.executor.clone();
-        let verdict = if counts { Verdict::Accepted } else { Verdict::Late };
-        actions.push(Action::Acknowledge { executor, lease, verdict });
+        let verdict = if counts {
+            Verdict::Accepted
+        } else {
+            Verdict::Late
+        };
+        actions.push(Action::Acknowledge {
+            executor,
+            lease,
+            verdict,
+        });
         if !counts {
             return;
         }
@@ -207,14 +243,26 @@ impl Lifecycle {
     fn forged(&mut self, lease: LeaseId, why: &str, actions: &mut Vec<Action>) {
         let Some(held) = self.find(lease) else { return };
         let executor = held.executor.clone();
-        actions.push(Action::Acknowledge { executor, lease, verdict: Verdict::Mismatch });
-        self.lost(lease, format!("its receipt does not verify: {why}"), actions);
+        actions.push(Action::Acknowledge {
+            executor,
+            lease,
+            verdict: Verdict::Mismatch,
+        });
+        self.lost(
+            lease,
+            format!("its receipt does not verify: {why}"),
+            actions,
+        );
     }
 
     /// A broken link makes a try suspect at once; the lease itself runs on,
     /// since a repeated session may bring its result.
     fn down(&mut self, peer: &str, now: Instant) {
-        for held in self.tries.iter_mut().filter(|t| t.is_open && t.executor == peer) {
+        for held in self
+            .tries
+            .iter_mut()
+            .filter(|t| t.is_open && t.executor == peer)
+        {
             held.suspect_at = held.suspect_at.min(now);
             if !held.is_accepted {
                 held.expires = now;
@@ -233,7 +281,11 @@ impl Lifecycle {
             .map(|t| (t.lease, t.is_accepted))
             .collect();
         for (lease, was_accepted) in silent {
-            let why = if was_accepted { "fell silent" } else { "did not answer the offer" };
+            let why = if was_accepted {
+                "fell silent"
+            } else {
+                "did not answer the offer"
+            };
             self.lost(lease, why.to_owned(), actions);
         }
     }
@@ -242,7 +294,11 @@ impl Lifecycle {
         if self.is_over || !self.wants_another_try(now) {
             return;
         }
-        let executor = if self.attempts() < self.bounds.max_attempts { self.waiting.pop_front() } else { None };
+        let executor = if self.attempts() < self.bounds.max_attempts {
+            self.waiting.pop_front()
+        } else {
+            None
+        };
         match executor {
             Some(executor) => self.offer(executor, now, fresh, actions),
             None if self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() => {
@@ -279,7 +335,12 @@ impl Lifecycle {
             last: None,
         });
         let attempt = self.attempts();
-        actions.push(Action::Offer { executor, lease: fresh, attempt, fence: u64::from(attempt) });
+        actions.push(Action::Offer {
+            executor,
+            lease: fresh,
+            attempt,
+            fence: u64::from(attempt),
+        });
     }
 
     fn close(&mut self, lease: LeaseId) {
@@ -297,14 +358,22 @@ impl Lifecycle {
         for held in self.tries.iter_mut().filter(|t| t.is_open) {
             held.is_open = false;
             if Some(held.lease) != winner {
-                actions.push(Action::Revoke { executor: held.executor.clone(), lease: held.lease });
+                actions.push(Action::Revoke {
+                    executor: held.executor.clone(),
+                    lease: held.lease,
+                });
             }
         }
         actions.push(Action::Finish(end));
     }
 
     fn out_of_time(&self) -> Failure {
-        let phase = self.tries.iter().rev().find_map(|t| t.last).map(|p| p.phase);
+        let phase = self
+            .tries
+            .iter()
+            .rev()
+            .find_map(|t| t.last)
+            .map(|p| p.phase);
         let doing = match phase {
             None => "before an executor took it",
             Some(Phase::Queued) => "while it waited for a slot",
@@ -312,22 +381,37 @@ impl Lifecycle {
             Some(Phase::Running) => "while it ran",
             Some(Phase::Storing) => "while its output was stored",
         };
-        Failure::new(Class::Deadline, "deadline", format!("the invocation's time ran out {doing}"))
-            .with_hint("give it more with --timeout, such as --timeout 10m")
+        Failure::new(
+            Class::Deadline,
+            "deadline",
+            format!("the invocation's time ran out {doing}"),
+        )
+        .with_hint("give it more with --timeout, such as --timeout 10m")
     }
 
     fn given_up(&self) -> Failure {
         let tried = self.reasons.join("; ");
         match &self.last_failure {
             Some(failure) if self.attempts() == 1 => failure.clone(),
-            Some(failure) => Failure { message: format!("{} (tried {tried})", failure.message), ..failure.clone() },
-            None => Failure::new(Class::Lost, "lost", format!("no executor finished it: {tried}")),
+            Some(failure) => Failure {
+                message: format!("{} (tried {tried})", failure.message),
+                ..failure.clone()
+            },
+            None => Failure::new(
+                Class::Lost,
+                "lost",
+                format!("no executor finished it: {tried}"),
+            ),
         }
     }
 }
 
 fn cancelled() -> Failure {
-    Failure::new(Class::Cancelled, "cancelled", "the invocation was cancelled")
+    Failure::new(
+        Class::Cancelled,
+        "cancelled",
+        "the invocation was cancelled",
+    )
 }
 
 #[cfg(test)]

@@ -27,22 +27,40 @@ fn peers(names: &[&str]) -> Event {
 }
 
 fn running() -> Progress {
-    Progress { phase: Phase::Running, input_bytes: 1 }
+    Progress {
+        phase: Phase::Running,
+        input_bytes: 1,
+    }
 }
 
 fn finish(actions: &[Action]) -> Option<&Result<LeaseId, Failure>> {
-    actions.iter().find_map(|a| if let Action::Finish(end) = a { Some(end) } else { None })
+    actions.iter().find_map(|a| {
+        if let Action::Finish(end) = a {
+            Some(end)
+        } else {
+            None
+        }
+    })
 }
 
 fn offered_to(actions: &[Action]) -> Option<&str> {
-    actions.iter().find_map(|a| if let Action::Offer { executor, .. } = a { Some(executor.as_str()) } else { None })
+    actions.iter().find_map(|a| {
+        if let Action::Offer { executor, .. } = a {
+            Some(executor.as_str())
+        } else {
+            None
+        }
+    })
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_best_candidate_gets_the_first_offer() {
     let now = Instant::now();
     let mut life = Lifecycle::new(bounds(now, true));
-    assert_eq!(offered_to(&life.handle(peers(&["a", "b"]), now, lease(1))), Some("a"));
+    assert_eq!(
+        offered_to(&life.handle(peers(&["a", "b"]), now, lease(1))),
+        Some("a")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,10 +79,16 @@ async fn a_silent_executor_of_a_pure_call_is_replaced_and_its_late_result_still_
     life.handle(peers(&["a", "b"]), now, lease(1));
     life.handle(Event::Heard(lease(1), running()), now, lease(2));
     let later = now + Duration::from_secs(12);
-    assert_eq!(offered_to(&life.handle(Event::Tick, later, lease(2))), Some("b"));
+    assert_eq!(
+        offered_to(&life.handle(Event::Tick, later, lease(2))),
+        Some("b")
+    );
     let actions = life.handle(Event::Result(lease(1), Ok(())), later, lease(3));
     assert_eq!(finish(&actions), Some(&Ok(lease(1))));
-    assert!(actions.contains(&Action::Revoke { executor: "b".into(), lease: lease(2) }));
+    assert!(actions.contains(&Action::Revoke {
+        executor: "b".into(),
+        lease: lease(2)
+    }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +102,13 @@ async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
     let over = life.handle(Event::Tick, now + TTL + TTL / 2, lease(2));
     assert_eq!(offered_to(&over), Some("b"));
     let late = life.handle(Event::Result(lease(1), Ok(())), now + TTL * 2, lease(3));
-    assert!(matches!(late.as_slice(), [Action::Acknowledge { verdict: Verdict::Late, .. }]));
+    assert!(matches!(
+        late.as_slice(),
+        [Action::Acknowledge {
+            verdict: Verdict::Late,
+            ..
+        }]
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +141,10 @@ async fn cancelling_revokes_the_open_lease() {
     let mut life = Lifecycle::new(bounds(now, true));
     life.handle(peers(&["a"]), now, lease(1));
     let actions = life.handle(Event::Cancel, now, lease(2));
-    assert!(actions.contains(&Action::Revoke { executor: "a".into(), lease: lease(1) }));
+    assert!(actions.contains(&Action::Revoke {
+        executor: "a".into(),
+        lease: lease(1)
+    }));
     assert!(matches!(finish(&actions), Some(Err(failure)) if failure.class == Class::Cancelled));
 }
 
@@ -123,8 +156,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         l.clone().prop_map(|l| Event::Declined(l, "no".into())),
         l.clone().prop_map(|l| Event::Heard(l, running())),
         l.clone().prop_map(|l| Event::Result(l, Ok(()))),
-        l.clone().prop_map(|l| Event::Result(l, Err(Failure::new(Class::Node, "node", "disk")))),
-        l.clone().prop_map(|l| Event::Result(l, Err(Failure::new(Class::User, "user", "trap")))),
+        l.clone()
+            .prop_map(|l| Event::Result(l, Err(Failure::new(Class::Node, "node", "disk")))),
+        l.clone()
+            .prop_map(|l| Event::Result(l, Err(Failure::new(Class::User, "user", "trap")))),
         l.prop_map(|l| Event::Forged(l, "sig".into())),
         Just(Event::Down("a".into())),
         Just(Event::Cancel),

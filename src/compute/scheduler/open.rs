@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::lifecycle;
-use super::prepare::Prepared;
-use crate::compute::{Explanation, Failure, Finished, Record, clock};
-use crate::mesh::Address;
-use crate::model::{Class, Delivery, LeaseId, Message, PeerId, Verdict};
-use crate::store::{RecordRow, Store};
+use super::{lifecycle, prepare::Prepared};
+use crate::{
+    compute::{Explanation, Failure, Finished, Record, clock},
+    mesh::Address,
+    model::{Class, Delivery, LeaseId, Message, PeerId, Verdict},
+    store::{RecordRow, Store},
+};
 
 /// Ended invocations that `ps --all` shows.
 const SHOWN: u32 = 200;
@@ -67,7 +68,12 @@ impl Drop for Place<'_> {
 
 impl Place<'_> {
     /// Fills the place.
-    pub(super) fn open(self, prepared: &Prepared, mailbox: mpsc::Sender<Heard>, cancel: CancellationToken) {
+    pub(super) fn open(
+        self,
+        prepared: &Prepared,
+        mailbox: mpsc::Sender<Heard>,
+        cancel: CancellationToken,
+    ) {
         let record = Record {
             invocation: prepared.invocation.to_string(),
             state: "accepted".to_owned(),
@@ -81,23 +87,40 @@ impl Place<'_> {
             error: None,
             explanation: None,
         };
-        let entry = Entry { record, mailbox, cancel, over: watch::Sender::new(false) };
-        self.open.inner.lock().entries.insert(prepared.invocation.to_string(), entry);
+        let entry = Entry {
+            record,
+            mailbox,
+            cancel,
+            over: watch::Sender::new(false),
+        };
+        self.open
+            .inner
+            .lock()
+            .entries
+            .insert(prepared.invocation.to_string(), entry);
     }
 }
 
 impl Open {
     /// An empty table of at most `max` open invocations.
     pub(super) fn new(store: Store, max: usize) -> Self {
-        Self { store, max, inner: Mutex::default() }
+        Self {
+            store,
+            max,
+            inner: Mutex::default(),
+        }
     }
 
     /// Promises a place, or says that there is none.
     pub(super) fn reserve(&self) -> Result<Place<'_>, Failure> {
         let mut inner = self.inner.lock();
         if inner.entries.len() + inner.reserved >= self.max {
-            return Err(Failure::new(Class::Refused, "busy", format!("{} invocations are open already", self.max))
-                .with_hint("try again in a second, or raise scheduler.max_open"));
+            return Err(Failure::new(
+                Class::Refused,
+                "busy",
+                format!("{} invocations are open already", self.max),
+            )
+            .with_hint("try again in a second, or raise scheduler.max_open"));
         }
         inner.reserved += 1;
         Ok(Place { open: self })
@@ -115,7 +138,11 @@ impl Open {
 
     /// Whether `from` holds this lease of an open invocation.
     pub(super) fn knows(&self, from: &Address, lease: LeaseId) -> bool {
-        self.inner.lock().leases.get(&lease).is_some_and(|(peer, _)| *peer == from.peer)
+        self.inner
+            .lock()
+            .leases
+            .get(&lease)
+            .is_some_and(|(peer, _)| *peer == from.peer)
     }
 
     /// Gives an event to the driver of `lease`, if `from` holds it.
@@ -127,14 +154,20 @@ impl Open {
     pub(super) fn deliver(&self, from: &Address, delivery: Delivery) -> Option<Message> {
         let lease = delivery.lease;
         let passed = self.pass(from, lease, Heard::Result(from.clone(), delivery));
-        (!passed).then_some(Message::ResultAck { lease, verdict: Verdict::Late })
+        (!passed).then_some(Message::ResultAck {
+            lease,
+            verdict: Verdict::Late,
+        })
     }
 
     /// The machine of a driver whose mailbox is full hears of it again with
     /// the next heartbeat or repeated result.
     fn pass(&self, from: &Address, lease: LeaseId, heard: Heard) -> bool {
         let inner = self.inner.lock();
-        let holder = inner.leases.get(&lease).filter(|(peer, _)| *peer == from.peer);
+        let holder = inner
+            .leases
+            .get(&lease)
+            .filter(|(peer, _)| *peer == from.peer);
         holder.is_some_and(|(_, mailbox)| mailbox.try_send(heard).is_ok() || !mailbox.is_closed())
     }
 
@@ -166,8 +199,12 @@ impl Open {
     /// Closes an invocation with its end.
     pub(super) fn close(&self, invocation: &str, end: Result<Finished, Failure>) {
         let mut inner = self.inner.lock();
-        let Some(mut entry) = inner.entries.remove(invocation) else { return };
-        inner.leases.retain(|_, (_, mailbox)| !mailbox.same_channel(&entry.mailbox));
+        let Some(mut entry) = inner.entries.remove(invocation) else {
+            return;
+        };
+        inner
+            .leases
+            .retain(|_, (_, mailbox)| !mailbox.same_channel(&entry.mailbox));
         drop(inner);
         end_record(&mut entry.record, end);
         self.persist(&entry.record);
@@ -175,8 +212,14 @@ impl Open {
     }
 
     fn persist(&self, record: &Record) {
-        let Ok(body) = serde_json::to_string(record) else { return };
-        let row = RecordRow { invocation: record.invocation.clone(), at_ms: clock::unix_ms(), body };
+        let Ok(body) = serde_json::to_string(record) else {
+            return;
+        };
+        let row = RecordRow {
+            invocation: record.invocation.clone(),
+            at_ms: clock::unix_ms(),
+            body,
+        };
         if let Err(error) = self.store.put_record(&row) {
             warn!(invocation.id = record.invocation, %error, "the record of an invocation is not kept");
         }
@@ -191,7 +234,11 @@ impl Open {
 
     /// Tells when an open invocation ends; none if it is not open.
     pub(super) fn ended(&self, invocation: &str) -> Option<watch::Receiver<bool>> {
-        self.inner.lock().entries.get(invocation).map(|entry| entry.over.subscribe())
+        self.inner
+            .lock()
+            .entries
+            .get(invocation)
+            .map(|entry| entry.over.subscribe())
     }
 
     /// A record by its name or a prefix of it.
@@ -206,19 +253,39 @@ impl Open {
         found.extend(rows.iter().filter_map(of_row));
         match (found.pop(), found.is_empty()) {
             (Some(record), true) if !name.is_empty() => Ok(record),
-            (Some(_), _) => Err(Failure::new(Class::User, "ambiguous", format!("{name} names several invocations"))
-                .with_hint("give more of its letters")),
-            (None, _) => Err(Failure::new(Class::User, "not_found", format!("no invocation {name} is known here"))
-                .with_hint("list them with: timerose ps --all")),
+            (Some(_), _) => Err(Failure::new(
+                Class::User,
+                "ambiguous",
+                format!("{name} names several invocations"),
+            )
+            .with_hint("give more of its letters")),
+            (None, _) => Err(Failure::new(
+                Class::User,
+                "not_found",
+                format!("no invocation {name} is known here"),
+            )
+            .with_hint("list them with: timerose ps --all")),
         }
     }
 
     /// Open ones, newest first, then ended ones if `all`.
     pub(super) fn records(&self, all: bool) -> Vec<Record> {
-        let mut records: Vec<Record> = self.inner.lock().entries.values().map(|e| aged(&e.record)).collect();
+        let mut records: Vec<Record> = self
+            .inner
+            .lock()
+            .entries
+            .values()
+            .map(|e| aged(&e.record))
+            .collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.submitted));
         if all {
-            records.extend(self.store.records(SHOWN).unwrap_or_default().iter().filter_map(of_row));
+            records.extend(
+                self.store
+                    .records(SHOWN)
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(of_row),
+            );
         }
         records
     }
@@ -230,7 +297,10 @@ fn of_row(row: &RecordRow) -> Option<Record> {
 
 /// An open record with its age.
 fn aged(record: &Record) -> Record {
-    Record { elapsed_ms: clock::unix_ms().saturating_sub(record.submitted), ..record.clone() }
+    Record {
+        elapsed_ms: clock::unix_ms().saturating_sub(record.submitted),
+        ..record.clone()
+    }
 }
 
 fn end_record(record: &mut Record, end: Result<Finished, Failure>) {

@@ -6,23 +6,28 @@
 //! live candidate holds everything and those as near had time to answer, when
 //! everyone answered, or at the find timeout.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::prepare::Prepared;
-use super::ranking::{Considered, Rules, rank};
-use crate::compute::{Explanation, runtime_name};
-use crate::mesh::{Address, Hint, Mesh, Query, Source};
-use crate::model::{CandidateReport, Message, PeerId, Presence, Probe};
+use super::{
+    prepare::Prepared,
+    ranking::{Considered, Rules, rank},
+};
+use crate::{
+    compute::{Explanation, runtime_name},
+    mesh::{Address, Hint, Mesh, Query, Source},
+    model::{CandidateReport, Message, PeerId, Presence, Probe},
+};
 
 /// How long others may still answer once a candidate holds everything.
 const SETTLE: Duration = Duration::from_millis(60);
@@ -53,12 +58,17 @@ pub(super) struct Found {
 /// Who was asked, and who waits for the answer.
 type Asked = (PeerId, oneshot::Sender<CandidateReport>);
 
-type Asking<'a> = FuturesUnordered<BoxFuture<'a, (PeerId, Duration, Result<CandidateReport, String>)>>;
+type Asking<'a> =
+    FuturesUnordered<BoxFuture<'a, (PeerId, Duration, Result<CandidateReport, String>)>>;
 
 impl Placement {
     /// Over the mesh.
     pub(super) fn new(mesh: Mesh) -> Self {
-        Self { mesh, probes: Arc::default(), next: Arc::default() }
+        Self {
+            mesh,
+            probes: Arc::default(),
+            next: Arc::default(),
+        }
     }
 
     /// A candidate answered.
@@ -116,12 +126,23 @@ impl Placement {
             return (peer, began.elapsed(), Err(error.to_string()));
         }
         let began = Instant::now();
-        let answer = self.probe(&address, prepared, until.min(Instant::now() + PROBE_TIMEOUT)).await;
+        let answer = self
+            .probe(
+                &address,
+                prepared,
+                until.min(Instant::now() + PROBE_TIMEOUT),
+            )
+            .await;
         let rtt = self.mesh.rtt(&peer).unwrap_or_else(|| began.elapsed());
         (peer, rtt, answer)
     }
 
-    async fn probe(&self, to: &Address, prepared: &Prepared, until: Instant) -> Result<CandidateReport, String> {
+    async fn probe(
+        &self,
+        to: &Address,
+        prepared: &Prepared,
+        until: Instant,
+    ) -> Result<CandidateReport, String> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, report) = oneshot::channel();
         self.probes.lock().insert(id, (to.peer, answer));
@@ -170,7 +191,8 @@ impl Search {
     }
 
     fn stop_at(&self) -> Instant {
-        self.settled.map_or(self.until, |settled| settled.min(self.until))
+        self.settled
+            .map_or(self.until, |settled| settled.min(self.until))
     }
 
     /// Notes a hint; gives whom to ask, if it names somebody new.
@@ -178,7 +200,10 @@ impl Search {
         if matches!(hint.source, Source::Input) {
             self.sources.extend(hint.addresses.iter().take(2).cloned());
         }
-        self.addresses.entry(hint.peer.to_string()).or_default().extend(hint.addresses.iter().cloned());
+        self.addresses
+            .entry(hint.peer.to_string())
+            .or_default()
+            .extend(hint.addresses.iter().cloned());
         if let Some(known) = self.considered.get_mut(&hint.peer) {
             known.sources.push(hint.source.as_str());
             return None;
@@ -187,7 +212,11 @@ impl Search {
             return None;
         }
         let is_wanted = self.only.is_none_or(|only| only == hint.peer);
-        let silent = if is_wanted { "did not answer in time" } else { "not the peer that was asked for" };
+        let silent = if is_wanted {
+            "did not answer in time"
+        } else {
+            "not the peer that was asked for"
+        };
         let considered = Considered {
             peer: hint.peer.to_string(),
             sources: vec![hint.source.as_str()],
@@ -199,9 +228,12 @@ impl Search {
     }
 
     fn answered(&mut self, peer: PeerId, rtt: Duration, answer: Result<CandidateReport, String>) {
-        let Some(considered) = self.considered.get_mut(&peer) else { return };
+        let Some(considered) = self.considered.get_mut(&peer) else {
+            return;
+        };
         let holds_all = answer.as_ref().is_ok_and(|report| {
-            report.veto.is_none() && (!self.seeks_input || report.input.is_some_and(|p| p.is_complete))
+            report.veto.is_none()
+                && (!self.seeks_input || report.input.is_some_and(|p| p.is_complete))
         });
         considered.rtt = rtt;
         considered.answer = answer;
@@ -216,22 +248,46 @@ impl Search {
             code_bytes: 0,
             input_bytes: None,
         };
-        let considered = self.considered.into_values().map(|c| if self.seeks_input { c } else { with_all(c) });
-        let seed = u64::from_le_bytes(prepared.call_cid.hash().digest().first_chunk().copied().unwrap_or_default());
-        let tie = |peer: &str| peer.bytes().fold(seed ^ prepared.submitted_ms, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let considered = self
+            .considered
+            .into_values()
+            .map(|c| if self.seeks_input { c } else { with_all(c) });
+        let seed = u64::from_le_bytes(
+            prepared
+                .call_cid
+                .hash()
+                .digest()
+                .first_chunk()
+                .copied()
+                .unwrap_or_default(),
+        );
+        let tie = |peer: &str| {
+            peer.bytes().fold(seed ^ prepared.submitted_ms, |h, b| {
+                (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+            })
+        };
         let mut explanation = rank(considered.collect(), rules, tie);
         if !prepared.request.placement {
-            explanation.candidates.sort_by_key(|c| (c.veto.is_some(), tie(&c.peer)));
+            explanation
+                .candidates
+                .sort_by_key(|c| (c.veto.is_some(), tie(&c.peer)));
         }
         self.sources.truncate(16);
-        Found { explanation, addresses: self.addresses, sources: self.sources }
+        Found {
+            explanation,
+            addresses: self.addresses,
+            sources: self.sources,
+        }
     }
 }
 
 /// An input that rides along lies with everybody.
 fn with_all(mut considered: Considered) -> Considered {
     if let Ok(report) = &mut considered.answer {
-        report.input = Some(Presence { is_complete: true, ..Presence::default() });
+        report.input = Some(Presence {
+            is_complete: true,
+            ..Presence::default()
+        });
     }
     considered
 }

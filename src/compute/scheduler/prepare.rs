@@ -12,13 +12,19 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::{Parts, fresh_invocation, random};
-use crate::compute::content::{RIDE_ALONG_BYTES, unreachable_kubo};
-use crate::compute::function::arguments;
-use crate::compute::{ByteStream, Failure, InvokeRequest, clock};
-use crate::kubo;
-use crate::model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId};
-use crate::wire::block::{DAG_CBOR, RAW};
-use crate::wire::{cid_of, dagcbor};
+use crate::{
+    compute::{
+        ByteStream, Failure, InvokeRequest, clock,
+        content::{RIDE_ALONG_BYTES, unreachable_kubo},
+        function::arguments,
+    },
+    kubo,
+    model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId},
+    wire::{
+        block::{DAG_CBOR, RAW},
+        cid_of, dagcbor,
+    },
+};
 
 /// A call that is ready to be placed.
 #[derive(Clone, Debug)]
@@ -56,7 +62,10 @@ impl Prepared {
     ) -> Result<Self, Failure> {
         let (submitted, submitted_ms) = (Instant::now(), clock::unix_ms());
         let invocation = fresh_invocation();
-        let (function, manifest) = parts.functions.resolve(&request.function, request.fetch_timeout).await?;
+        let (function, manifest) = parts
+            .functions
+            .resolve(&request.function, request.fetch_timeout)
+            .await?;
         let only = request.executor.as_deref().map(peer).transpose()?;
         let args = arguments(&manifest, &request.args)?;
         let (input, input_block) = match input {
@@ -64,14 +73,38 @@ impl Prepared {
             None => (named(parts, &request).await?, None),
         };
         let nonce = (!manifest.pure).then(|| format!("{:032x}", random()));
-        let call = Call { function, entry: request.entry.clone(), args, input, fuel: request.fuel, nonce };
+        let call = Call {
+            function,
+            entry: request.entry.clone(),
+            args,
+            input,
+            fuel: request.fuel,
+            nonce,
+        };
         let call_block = block(&call)?;
         let call_cid = call_block.cid;
         let input_rides = input_block.is_some();
-        let blocks: Vec<Block> = [call_block, block(&manifest)?].into_iter().chain(input_block).collect();
+        let blocks: Vec<Block> = [call_block, block(&manifest)?]
+            .into_iter()
+            .chain(input_block)
+            .collect();
         parts.content.remember(blocks.iter().cloned())?;
-        let limits = request.limits.map_or(manifest.limits, |limits| manifest.limits.tightened_by(limits));
-        Ok(Self { invocation, call, call_cid, manifest, limits, blocks, input_rides, only, request, submitted, submitted_ms })
+        let limits = request.limits.map_or(manifest.limits, |limits| {
+            manifest.limits.tightened_by(limits)
+        });
+        Ok(Self {
+            invocation,
+            call,
+            call_cid,
+            manifest,
+            limits,
+            blocks,
+            input_rides,
+            only,
+            request,
+            submitted,
+            submitted_ms,
+        })
     }
 
     /// When the invocation ends, whatever happens.
@@ -87,14 +120,21 @@ impl Prepared {
     /// What is left of the wait for bytes that nobody seems to have.
     pub(crate) fn fetch_left(&self, now: Instant) -> Duration {
         let spent = now.duration_since(self.submitted);
-        self.request.fetch_timeout.saturating_sub(spent).max(Duration::from_secs(1))
+        self.request
+            .fetch_timeout
+            .saturating_sub(spent)
+            .max(Duration::from_secs(1))
     }
 }
 
 async fn named(parts: &Parts, request: &InvokeRequest) -> Result<Option<Cid>, Failure> {
     match &request.input {
         None => Ok(None),
-        Some(path) => parts.functions.resolve_path(path, request.fetch_timeout).await.map(Some),
+        Some(path) => parts
+            .functions
+            .resolve_path(path, request.fetch_timeout)
+            .await
+            .map(Some),
     }
 }
 
@@ -115,10 +155,20 @@ async fn taken(
             }
         }
     }
-    let whole = stream::iter([Ok::<Bytes, std::io::Error>(head.freeze())]).chain(bytes).boxed();
+    let whole = stream::iter([Ok::<Bytes, std::io::Error>(head.freeze())])
+        .chain(bytes)
+        .boxed();
     let pin_name = Some(format!("timerose/input/{invocation}"));
-    let options = kubo::Add { pin: true, pin_name, ..kubo::Add::default() };
-    let added = parts.kubo.add(kubo::AddBody::stream("input", whole), &options).await.map_err(|e| unreachable_kubo(&e, "adding the input"))?;
+    let options = kubo::Add {
+        pin: true,
+        pin_name,
+        ..kubo::Add::default()
+    };
+    let added = parts
+        .kubo
+        .add(kubo::AddBody::stream("input", whole), &options)
+        .await
+        .map_err(|e| unreachable_kubo(&e, "adding the input"))?;
     Ok((Some(added.cid), None))
 }
 
@@ -130,11 +180,23 @@ fn peer(text: &str) -> Result<PeerId, Failure> {
 }
 
 fn broken(error: &std::io::Error) -> Failure {
-    Failure::new(Class::User, "input_broken", format!("the input broke off: {error}"))
+    Failure::new(
+        Class::User,
+        "input_broken",
+        format!("the input broke off: {error}"),
+    )
 }
 
 fn block<T: serde::Serialize>(value: &T) -> Result<Block, Failure> {
-    let data = dagcbor::encode(value)
-        .map_err(|error| Failure::new(Class::User, "bad_request", format!("no canonical form: {error}")))?;
-    Ok(Block { cid: cid_of(DAG_CBOR, &data), data })
+    let data = dagcbor::encode(value).map_err(|error| {
+        Failure::new(
+            Class::User,
+            "bad_request",
+            format!("no canonical form: {error}"),
+        )
+    })?;
+    Ok(Block {
+        cid: cid_of(DAG_CBOR, &data),
+        data,
+    })
 }

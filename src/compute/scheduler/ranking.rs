@@ -3,11 +3,12 @@
 //! Takes what candidates said and what was measured, gives the explanation,
 //! best first. Pure; 10,000 candidates stay under a millisecond.
 
-use std::cmp::Reverse;
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
-use crate::compute::{Candidate, Explanation, Terms};
-use crate::model::{CandidateReport, Presence};
+use crate::{
+    compute::{Candidate, Explanation, Terms},
+    model::{CandidateReport, Presence},
+};
 
 /// Bytes per second assumed where nothing was measured yet: a modest uplink.
 const ASSUMED_BYTES_PER_S: u64 = 10 << 20;
@@ -46,14 +47,28 @@ pub(crate) struct Rules {
 
 /// Ranks `considered`; ties are broken by `tie`, so that equal candidates
 /// share the load.
-pub(crate) fn rank(considered: Vec<Considered>, rules: Rules, tie: impl Fn(&str) -> u64) -> Explanation {
+pub(crate) fn rank(
+    considered: Vec<Considered>,
+    rules: Rules,
+    tie: impl Fn(&str) -> u64,
+) -> Explanation {
     let total = input_total(&considered, rules.input_bytes);
-    let mut candidates: Vec<Candidate> =
-        considered.into_iter().map(|c| weigh(c, rules, total)).collect();
+    let mut candidates: Vec<Candidate> = considered
+        .into_iter()
+        .map(|c| weigh(c, rules, total))
+        .collect();
     candidates.sort_by_cached_key(|c| {
-        (c.veto.is_some(), c.predicted_ms, Reverse(c.bytes_local), tie(&c.peer))
+        (
+            c.veto.is_some(),
+            c.predicted_ms,
+            Reverse(c.bytes_local),
+            tie(&c.peer),
+        )
     });
-    Explanation { chosen: None, candidates }
+    Explanation {
+        chosen: None,
+        candidates,
+    }
 }
 
 /// The input's size: what the caller knows, or the largest anyone accounts for.
@@ -61,7 +76,11 @@ fn input_total(considered: &[Considered], known: Option<u64>) -> u64 {
     let accounted = considered
         .iter()
         .filter_map(|c| c.answer.as_ref().ok()?.input)
-        .map(|p| p.local_bytes.saturating_add(p.missing_bytes).saturating_add(p.unknown_bytes))
+        .map(|p| {
+            p.local_bytes
+                .saturating_add(p.missing_bytes)
+                .saturating_add(p.unknown_bytes)
+        })
         .max();
     known.or(accounted).unwrap_or(0)
 }
@@ -69,9 +88,10 @@ fn input_total(considered: &[Considered], known: Option<u64>) -> u64 {
 fn weigh(considered: Considered, rules: Rules, total: u64) -> Candidate {
     let presence = considered.answer.as_ref().ok().and_then(|r| r.input);
     let (bytes_local, bytes_missing) = account(presence, total);
-    let terms = considered.answer.as_ref().map_or_else(|_| Terms::default(), |report| {
-        terms(report, considered.rtt, bytes_missing, rules.code_bytes)
-    });
+    let terms = considered.answer.as_ref().map_or_else(
+        |_| Terms::default(),
+        |report| terms(report, considered.rtt, bytes_missing, rules.code_bytes),
+    );
     let veto = veto(&considered, rules, presence);
     Candidate {
         peer: considered.peer,
@@ -89,20 +109,33 @@ fn account(presence: Option<Presence>, total: u64) -> (u64, u64) {
     match presence {
         None => (0, total),
         Some(p) if p.is_complete => (p.local_bytes.max(total), 0),
-        Some(p) => (p.local_bytes, total.saturating_sub(p.local_bytes).max(p.missing_bytes)),
+        Some(p) => (
+            p.local_bytes,
+            total.saturating_sub(p.local_bytes).max(p.missing_bytes),
+        ),
     }
 }
 
 fn terms(report: &CandidateReport, rtt: Duration, missing: u64, code_bytes: u64) -> Terms {
     let run = report.run_ms.unwrap_or(ASSUMED_RUN_MS);
-    let speed = if report.fetch_bytes_per_s == 0 { ASSUMED_BYTES_PER_S } else { report.fetch_bytes_per_s };
+    let speed = if report.fetch_bytes_per_s == 0 {
+        ASSUMED_BYTES_PER_S
+    } else {
+        report.fetch_bytes_per_s
+    };
     let wanted = missing.saturating_add(if report.has_code { 0 } else { code_bytes });
     let exchange = if wanted > 0 { FETCH_ROUND_TRIP_MS } else { 0 };
     Terms {
         rtt: u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX),
         queue: queue_ms(report, run),
         fetch: exchange.saturating_add(wanted.saturating_mul(1000) / speed),
-        cold: if report.is_warm { 0 } else if report.has_code { LOAD_MS } else { COMPILE_MS },
+        cold: if report.is_warm {
+            0
+        } else if report.has_code {
+            LOAD_MS
+        } else {
+            COMPILE_MS
+        },
         run,
     }
 }
@@ -113,7 +146,9 @@ fn queue_ms(report: &CandidateReport, run: u64) -> u64 {
         return 0;
     }
     let slots = u64::from(report.slots.max(1));
-    (u64::from(report.queued) + 1).div_ceil(slots).saturating_mul(run)
+    (u64::from(report.queued) + 1)
+        .div_ceil(slots)
+        .saturating_mul(run)
 }
 
 fn veto(considered: &Considered, rules: Rules, presence: Option<Presence>) -> Option<String> {

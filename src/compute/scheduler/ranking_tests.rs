@@ -20,15 +20,29 @@ fn report(input: Option<Presence>) -> CandidateReport {
 }
 
 fn candidate(peer: &str, answer: CandidateReport) -> Considered {
-    Considered { peer: peer.to_owned(), sources: vec!["advert"], rtt: Duration::from_millis(5), answer: Ok(answer) }
+    Considered {
+        peer: peer.to_owned(),
+        sources: vec!["advert"],
+        rtt: Duration::from_millis(5),
+        answer: Ok(answer),
+    }
 }
 
 fn complete(bytes: u64) -> Option<Presence> {
-    Some(Presence { local_bytes: bytes, is_complete: true, ..Presence::default() })
+    Some(Presence {
+        local_bytes: bytes,
+        is_complete: true,
+        ..Presence::default()
+    })
 }
 
 fn share(local: u64, missing: u64, unknown: u64) -> Option<Presence> {
-    Some(Presence { local_bytes: local, missing_bytes: missing, unknown_bytes: unknown, is_complete: false })
+    Some(Presence {
+        local_bytes: local,
+        missing_bytes: missing,
+        unknown_bytes: unknown,
+        is_complete: false,
+    })
 }
 
 fn first(considered: Vec<Considered>, rules: Rules) -> Candidate {
@@ -44,23 +58,47 @@ fn the_holder_of_all_bytes_beats_a_decoy_that_holds_some() {
 
 #[test]
 fn a_small_input_moves_to_a_free_node_rather_than_wait_in_a_queue() {
-    let busy = CandidateReport { free: 0, queued: 20, run_ms: Some(1_000), ..report(complete(1_000)) };
-    let free = CandidateReport { run_ms: Some(1_000), ..report(None) };
-    let best = first(vec![candidate("busy", busy), candidate("free", free)], Rules::default());
+    let busy = CandidateReport {
+        free: 0,
+        queued: 20,
+        run_ms: Some(1_000),
+        ..report(complete(1_000))
+    };
+    let free = CandidateReport {
+        run_ms: Some(1_000),
+        ..report(None)
+    };
+    let best = first(
+        vec![candidate("busy", busy), candidate("free", free)],
+        Rules::default(),
+    );
     assert_eq!(best.peer, "free");
 }
 
 #[test]
 fn local_only_takes_nobody_without_proof_and_says_what_is_lacking() {
-    let rules = Rules { local_only: true, ..Rules::default() };
+    let rules = Rules {
+        local_only: true,
+        ..Rules::default()
+    };
     let best = first(vec![candidate("some", report(share(5, 7, 0)))], rules);
-    assert!(best.veto.is_some_and(|why| why.contains("5 bytes there, 7 missing")));
+    assert!(
+        best.veto
+            .is_some_and(|why| why.contains("5 bytes there, 7 missing"))
+    );
 }
 
 #[test]
 fn a_veto_keeps_its_reason_and_ranks_last() {
-    let silent = Considered { answer: Err("did not answer".into()), ..candidate("silent", report(None)) };
-    let ranked = rank(vec![silent, candidate("slow", report(None))], Rules::default(), |_| 0);
+    let silent = Considered {
+        answer: Err("did not answer".into()),
+        ..candidate("silent", report(None))
+    };
+    let ranked = rank(
+        vec![silent, candidate("slow", report(None))],
+        Rules::default(),
+        |_| 0,
+    );
     assert_eq!(ranked.candidates[1].veto.as_deref(), Some("did not answer"));
 }
 

@@ -3,11 +3,12 @@
 //! Takes a delivery and what was asked for, gives the receipt, or why it does
 //! not count.
 
-use crate::model::{Class, Delivery, LeaseId, Outcome, PeerId, Receipt};
-use crate::compute::Failure;
-use crate::wire;
-
 use super::prepare::Prepared;
+use crate::{
+    compute::Failure,
+    model::{Class, Delivery, LeaseId, Outcome, PeerId, Receipt},
+    wire,
+};
 
 /// A receipt that was verified, and what it says.
 #[derive(Clone, Debug)]
@@ -28,15 +29,23 @@ pub(super) fn verify(
     lease: LeaseId,
     asked: &Prepared,
 ) -> Result<Verified, String> {
-    let (receipt, _signer) = wire::receipt::open(&delivery.receipt).map_err(|refusal| refusal.to_string())?;
+    let (receipt, _signer) =
+        wire::receipt::open(&delivery.receipt).map_err(|refusal| refusal.to_string())?;
     if receipt.executor != from.to_string() {
-        return Err(format!("it is signed by {}, not by the executor", receipt.executor));
+        return Err(format!(
+            "it is signed by {}, not by the executor",
+            receipt.executor
+        ));
     }
     if receipt.call != asked.call_cid {
-        return Err(format!("it is of the call {}, not of {}", receipt.call, asked.call_cid));
+        return Err(format!(
+            "it is of the call {}, not of {}",
+            receipt.call, asked.call_cid
+        ));
     }
     let is_memo = receipt.invocation != asked.invocation;
-    let may_be_memo = asked.request.cache && asked.manifest.pure && receipt.outcome.output().is_some();
+    let may_be_memo =
+        asked.request.cache && asked.manifest.pure && receipt.outcome.output().is_some();
     if is_memo && !may_be_memo {
         return Err(format!("it is of the invocation {}", receipt.invocation));
     }
@@ -44,7 +53,8 @@ pub(super) fn verify(
         return Err(format!("it is of the lease {}", receipt.lease));
     }
     for block in &delivery.blocks {
-        wire::verify_block(&block.cid, &block.data).map_err(|error| format!("{}: {error}", block.cid))?;
+        wire::verify_block(&block.cid, &block.data)
+            .map_err(|error| format!("{}: {error}", block.cid))?;
     }
     Ok(Verified { receipt, is_memo })
 }

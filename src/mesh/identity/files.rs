@@ -3,10 +3,12 @@
 //! The key is 32 bytes, readable by its owner alone; a key that others can read
 //! is refused. Files appear whole or not at all.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
@@ -24,7 +26,10 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn at(key: &Path) -> Self {
-        Self { key: key.to_owned(), serial: key.with_extension("serial") }
+        Self {
+            key: key.to_owned(),
+            serial: key.with_extension("serial"),
+        }
     }
 
     /// The key; made where there is none.
@@ -47,11 +52,16 @@ impl Files {
         let io = |error| Error::io(&self.key, error);
         let mode = fs::metadata(&self.key).map_err(io)?.permissions().mode();
         if mode & 0o077 != 0 {
-            return Err(Error::KeyMode { path: self.key.clone(), mode: mode & 0o777 });
+            return Err(Error::KeyMode {
+                path: self.key.clone(),
+                mode: mode & 0o777,
+            });
         }
         let bytes = Zeroizing::new(fs::read(&self.key).map_err(io)?);
         let seed = <&[u8; 32]>::try_from(bytes.as_slice());
-        let seed = seed.map_err(|_| Error::BadKey { path: self.key.clone() })?;
+        let seed = seed.map_err(|_| Error::BadKey {
+            path: self.key.clone(),
+        })?;
         Ok(SigningKey::from_bytes(seed))
     }
 
@@ -65,7 +75,8 @@ impl Files {
         };
         let next = floor.max(last + 1);
         let text = format!("{next}\n");
-        write(&self.serial, text.as_bytes(), true).map_err(|error| Error::io(&self.serial, error))?;
+        write(&self.serial, text.as_bytes(), true)
+            .map_err(|error| Error::io(&self.serial, error))?;
         Ok(next)
     }
 }
@@ -78,7 +89,11 @@ fn write(path: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    let placed = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    let placed = if replace {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
     placed.map(|_| ()).map_err(|error| error.error)
 }
 
@@ -97,7 +112,10 @@ mod tests {
         let (_folder, files) = files();
         let made = files.key().unwrap();
         assert_eq!(files.key().unwrap().to_bytes(), made.to_bytes());
-        assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, PRIVATE);
+        assert_eq!(
+            fs::metadata(&files.key).unwrap().permissions().mode() & 0o777,
+            PRIVATE
+        );
     }
 
     #[test]
@@ -105,7 +123,10 @@ mod tests {
         let (_folder, files) = files();
         files.key().unwrap();
         fs::set_permissions(&files.key, Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(files.key(), Err(Error::KeyMode { mode: 0o640, .. })));
+        assert!(matches!(
+            files.key(),
+            Err(Error::KeyMode { mode: 0o640, .. })
+        ));
     }
 
     #[test]

@@ -2,16 +2,21 @@
 //!
 //! Linked peers have one each, all strangers have one together. Pure.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
 /// Envelopes per second and at once, of a linked peer.
-const LINKED: Rate = Rate { per_s: 1_000, burst: 2_000 };
+const LINKED: Rate = Rate {
+    per_s: 1_000,
+    burst: 2_000,
+};
 /// Of all strangers together: greetings and adverts.
-const STRANGERS: Rate = Rate { per_s: 100, burst: 400 };
+const STRANGERS: Rate = Rate {
+    per_s: 100,
+    burst: 400,
+};
 /// How long an unused share is kept.
 const KEPT: Duration = Duration::from_secs(60);
 const MAX_SHARES: usize = 4_096;
@@ -39,18 +44,28 @@ impl Shares {
     /// Takes one envelope off the sender's share; false when it is used up.
     pub(super) fn take(&mut self, linked: Option<PeerId>, now: Instant) -> bool {
         let Some(peer) = linked else {
-            return self.strangers.get_or_insert(Bucket::full(STRANGERS, now)).take(STRANGERS, now);
+            return self
+                .strangers
+                .get_or_insert(Bucket::full(STRANGERS, now))
+                .take(STRANGERS, now);
         };
         if self.linked.len() >= MAX_SHARES {
-            self.linked.retain(|_, bucket| now.saturating_duration_since(bucket.at) < KEPT);
+            self.linked
+                .retain(|_, bucket| now.saturating_duration_since(bucket.at) < KEPT);
         }
-        self.linked.entry(peer).or_insert(Bucket::full(LINKED, now)).take(LINKED, now)
+        self.linked
+            .entry(peer)
+            .or_insert(Bucket::full(LINKED, now))
+            .take(LINKED, now)
     }
 }
 
 impl Bucket {
     fn full(rate: Rate, now: Instant) -> Self {
-        Self { tokens: f64::from(rate.burst), at: now }
+        Self {
+            tokens: f64::from(rate.burst),
+            at: now,
+        }
     }
 
     fn take(&mut self, rate: Rate, now: Instant) -> bool {
@@ -74,7 +89,9 @@ mod tests {
         let (mut shares, now) = (Shares::default(), Instant::now());
         let taken = (0..1_000).filter(|_| shares.take(None, now)).count();
         assert_eq!(taken, 400);
-        let peer = libp2p_identity::Keypair::generate_ed25519().public().to_peer_id();
+        let peer = libp2p_identity::Keypair::generate_ed25519()
+            .public()
+            .to_peer_id();
         assert!(shares.take(Some(peer), now));
         assert!(shares.take(None, now + Duration::from_millis(10)));
         assert!(!shares.take(None, now + Duration::from_millis(10)));

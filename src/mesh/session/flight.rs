@@ -5,8 +5,10 @@
 //! not this message: Kubo's pubsub never delivers out of order. Every frame has
 //! a number of its own, so a round trip is never ambiguous. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -65,20 +67,33 @@ impl Flight {
     /// Sends a new message in `frame`; gives its number.
     pub(super) fn send(&mut self, bytes: Bytes, frame: u64, now: Instant) -> u64 {
         self.last_number += 1;
-        self.sent.insert(self.last_number, Sent { bytes, frame, at: now, tries: 1 });
+        self.sent.insert(
+            self.last_number,
+            Sent {
+                bytes,
+                frame,
+                at: now,
+                tries: 1,
+            },
+        );
         self.last_number
     }
 
     /// Messages that are due again, oldest first.
     pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = (u64, Bytes)> {
-        let due = self.sent.iter().filter(move |(_, sent)| self.due_at(sent) <= now);
+        let due = self
+            .sent
+            .iter()
+            .filter(move |(_, sent)| self.due_at(sent) <= now);
         due.map(|(number, sent)| (*number, sent.bytes.clone()))
     }
 
     /// Notes that a message went out again; gives whether that was its first
     /// repetition, which is a sign of loss.
     pub(super) fn resend(&mut self, number: u64, frame: u64, now: Instant) -> bool {
-        let Some(sent) = self.sent.get_mut(&number) else { return false };
+        let Some(sent) = self.sent.get_mut(&number) else {
+            return false;
+        };
         sent.tries = sent.tries.saturating_add(1);
         (sent.frame, sent.at) = (frame, now);
         sent.tries == 2
@@ -93,7 +108,9 @@ impl Flight {
         if sent.tries == 1 && sent.frame < self.echo {
             return sent.at;
         }
-        let first = self.srtt.map_or(RTO_UNMEASURED, |srtt| (srtt * 4).max(RTO_MIN));
+        let first = self
+            .srtt
+            .map_or(RTO_UNMEASURED, |srtt| (srtt * 4).max(RTO_MIN));
         let doubled = first.saturating_mul(1 << (sent.tries - 1).min(10));
         sent.at + doubled.min(RTO_MAX)
     }
@@ -110,7 +127,11 @@ impl Flight {
     pub(super) fn on_ack(&mut self, ack: &Ack, now: Instant) {
         self.sent.retain(|number, _| {
             let is_above = *number > ack.upto;
-            is_above && !ack.ranges.iter().any(|(first, last)| (first..=last).contains(&number))
+            is_above
+                && !ack
+                    .ranges
+                    .iter()
+                    .any(|(first, last)| (first..=last).contains(&number))
         });
         if ack.echo > self.echo {
             self.measure(ack, now);
@@ -120,9 +141,15 @@ impl Flight {
 
     fn measure(&mut self, ack: &Ack, now: Instant) {
         let held = Duration::from_micros(ack.held_us);
-        let left = self.departures.iter().find(|(frame, _)| *frame == ack.echo).map(|(_, at)| *at);
+        let left = self
+            .departures
+            .iter()
+            .find(|(frame, _)| *frame == ack.echo)
+            .map(|(_, at)| *at);
         self.departures.retain(|(frame, _)| *frame > ack.echo);
-        let Some(left) = left.filter(|_| held <= LONGEST_HOLD) else { return };
+        let Some(left) = left.filter(|_| held <= LONGEST_HOLD) else {
+            return;
+        };
         let sample = now.saturating_duration_since(left).saturating_sub(held);
         self.srtt = Some(self.srtt.map_or(sample, |srtt| (srtt * 7 + sample) / 8));
     }
@@ -138,7 +165,12 @@ mod tests {
 
     fn ack(upto: u64, echo: u64, held: Duration) -> Ack {
         let held_us = u64::try_from(held.as_micros()).unwrap();
-        Ack { upto, ranges: Vec::new(), echo, held_us }
+        Ack {
+            upto,
+            ranges: Vec::new(),
+            echo,
+            held_us,
+        }
     }
 
     #[test]
@@ -183,7 +215,13 @@ mod tests {
         let mut seen = ack(0, 2, ms(0));
         seen.ranges = vec![(2, 2)];
         flight.on_ack(&seen, start + ms(4));
-        assert_eq!(flight.due(start + ms(4)).map(|(number, _)| number).collect::<Vec<_>>(), [lost]);
+        assert_eq!(
+            flight
+                .due(start + ms(4))
+                .map(|(number, _)| number)
+                .collect::<Vec<_>>(),
+            [lost]
+        );
         assert!(flight.resend(lost, 3, start + ms(4)));
         assert_eq!(flight.due(start + ms(4)).count(), 0);
     }

@@ -8,9 +8,13 @@
 use libp2p_identity::PeerId;
 use sha2::{Digest, Sha256};
 
-use crate::model::BootId;
-use crate::wire::KeyId;
-use crate::wire::body::{Nonce, SessionId};
+use crate::{
+    model::BootId,
+    wire::{
+        KeyId,
+        body::{Nonce, SessionId},
+    },
+};
 
 const DOMAIN: &[u8] = b"timerose/session/1";
 
@@ -72,7 +76,11 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     pub(crate) const fn new(me: Party) -> Self {
-        Self { me, current: None, pending: None }
+        Self {
+            me,
+            current: None,
+            pending: None,
+        }
     }
 
     /// The living session.
@@ -84,26 +92,52 @@ impl Handshake {
     /// where no nonce is out yet.
     pub(crate) fn greeting(&mut self, fresh: Nonce) -> Greeting {
         if let Some(current) = &self.current {
-            return Greeting { nonce: current.nonce, echo: Some(current.remote.nonce) };
+            return Greeting {
+                nonce: current.nonce,
+                echo: Some(current.remote.nonce),
+            };
         }
-        let pending = self.pending.get_or_insert(Pending { nonce: fresh, remote: None });
+        let pending = self.pending.get_or_insert(Pending {
+            nonce: fresh,
+            remote: None,
+        });
         let echo = pending.remote.as_ref().map(|remote| remote.nonce);
-        Greeting { nonce: pending.nonce, echo }
+        Greeting {
+            nonce: pending.nonce,
+            echo,
+        }
     }
 
     /// A HELLO arrived whose signature and binding hold.
     pub(crate) fn on_hello(&mut self, from: Face, echo: Option<Nonce>, fresh: Nonce) -> Heard {
-        if let Some(current) = self.current.as_ref().filter(|current| current.remote == from) {
-            let greeting = Greeting { nonce: current.nonce, echo: Some(from.nonce) };
+        if let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|current| current.remote == from)
+        {
+            let greeting = Greeting {
+                nonce: current.nonce,
+                echo: Some(from.nonce),
+            };
             let is_proven = echo == Some(current.nonce);
-            return if is_proven { Heard::Confirm } else { Heard::Greet(greeting) };
+            return if is_proven {
+                Heard::Confirm
+            } else {
+                Heard::Greet(greeting)
+            };
         }
-        let pending = self.pending.get_or_insert(Pending { nonce: fresh, remote: None });
+        let pending = self.pending.get_or_insert(Pending {
+            nonce: fresh,
+            remote: None,
+        });
         let nonce = pending.nonce;
         if echo == Some(nonce) {
             return Heard::Established(self.establish(nonce, from));
         }
-        let greeting = Greeting { nonce, echo: Some(from.nonce) };
+        let greeting = Greeting {
+            nonce,
+            echo: Some(from.nonce),
+        };
         pending.remote = Some(from);
         Heard::Greet(greeting)
     }
@@ -114,7 +148,11 @@ impl Handshake {
         if self.session() == Some(id) {
             return Heard::Confirm;
         }
-        let Some(Pending { nonce, remote: Some(remote) }) = self.pending.clone() else {
+        let Some(Pending {
+            nonce,
+            remote: Some(remote),
+        }) = self.pending.clone()
+        else {
             return Heard::Unknown;
         };
         if self.id_with(nonce, &remote) != id {
@@ -137,12 +175,18 @@ impl Handshake {
     }
 
     fn id_with(&self, nonce: Nonce, remote: &Face) -> SessionId {
-        let me = Face { party: self.me.clone(), nonce };
+        let me = Face {
+            party: self.me.clone(),
+            nonce,
+        };
         let mut faces = [&me, remote];
         faces.sort();
         let mut hash = Sha256::new_with_prefix(DOMAIN);
         for face in faces {
-            hash.update(format!("{} {} {} ", face.party.peer, face.party.kid, face.party.boot));
+            hash.update(format!(
+                "{} {} {} ",
+                face.party.peer, face.party.kid, face.party.boot
+            ));
             hash.update(face.nonce.as_slice());
         }
         SessionId::new(hash.finalize().into())
@@ -168,18 +212,27 @@ mod tests {
     }
 
     fn face(party: Party, number: u8) -> Face {
-        Face { party, nonce: nonce(number) }
+        Face {
+            party,
+            nonce: nonce(number),
+        }
     }
 
     /// `a` greets, `b` answers, `a` is established and its first frame proves
     /// the session to `b`.
     fn shake(a: &mut Handshake, b: &mut Handshake, fresh: u8) -> SessionId {
         let hello = a.greeting(nonce(fresh));
-        let from_a = Face { party: a.me.clone(), nonce: hello.nonce };
+        let from_a = Face {
+            party: a.me.clone(),
+            nonce: hello.nonce,
+        };
         let Heard::Greet(reply) = b.on_hello(from_a, hello.echo, nonce(fresh + 1)) else {
             panic!("a first greeting proves nothing");
         };
-        let from_b = Face { party: b.me.clone(), nonce: reply.nonce };
+        let from_b = Face {
+            party: b.me.clone(),
+            nonce: reply.nonce,
+        };
         let Heard::Established(id) = a.on_hello(from_b, reply.echo, nonce(fresh + 2)) else {
             panic!("an echo of the fresh nonce proves");
         };
@@ -198,12 +251,25 @@ mod tests {
     fn greetings_that_cross_end_in_one_session() {
         let (mut a, mut b) = (Handshake::new(party(1, 1)), Handshake::new(party(2, 1)));
         let (hello_a, hello_b) = (a.greeting(nonce(1)), b.greeting(nonce(2)));
-        let from = |side: &Handshake, hello: Greeting| Face { party: side.me.clone(), nonce: hello.nonce };
+        let from = |side: &Handshake, hello: Greeting| Face {
+            party: side.me.clone(),
+            nonce: hello.nonce,
+        };
         let (from_a, from_b) = (from(&a, hello_a), from(&b, hello_b));
-        let Heard::Greet(to_b) = a.on_hello(from_b.clone(), None, nonce(3)) else { panic!() };
-        let Heard::Greet(to_a) = b.on_hello(from_a.clone(), None, nonce(4)) else { panic!() };
-        assert!(matches!(a.on_hello(from_b, to_a.echo, nonce(5)), Heard::Established(_)));
-        assert!(matches!(b.on_hello(from_a, to_b.echo, nonce(6)), Heard::Established(_)));
+        let Heard::Greet(to_b) = a.on_hello(from_b.clone(), None, nonce(3)) else {
+            panic!()
+        };
+        let Heard::Greet(to_a) = b.on_hello(from_a.clone(), None, nonce(4)) else {
+            panic!()
+        };
+        assert!(matches!(
+            a.on_hello(from_b, to_a.echo, nonce(5)),
+            Heard::Established(_)
+        ));
+        assert!(matches!(
+            b.on_hello(from_a, to_b.echo, nonce(6)),
+            Heard::Established(_)
+        ));
         assert_eq!(a.session(), b.session());
     }
 
@@ -216,7 +282,10 @@ mod tests {
         let id = shake(&mut restarted, &mut b, 20);
         let old = face(party(1, 1), 10);
         assert_eq!(old.nonce, recorded.nonce);
-        assert!(matches!(b.on_hello(old.clone(), recorded.echo, nonce(30)), Heard::Greet(_)));
+        assert!(matches!(
+            b.on_hello(old.clone(), recorded.echo, nonce(30)),
+            Heard::Greet(_)
+        ));
         assert!(matches!(b.on_hello(old, None, nonce(31)), Heard::Greet(_)));
         assert_eq!(b.session(), Some(id));
     }
@@ -237,9 +306,18 @@ mod tests {
         let (mut a, mut b) = (Handshake::new(party(1, 1)), Handshake::new(party(2, 1)));
         let id = shake(&mut a, &mut b, 10);
         let hello = a.greeting(nonce(50));
-        let from_a = Face { party: a.me.clone(), nonce: hello.nonce };
-        assert_eq!(b.on_hello(from_a.clone(), hello.echo, nonce(51)), Heard::Confirm);
-        assert!(matches!(b.on_hello(from_a, None, nonce(52)), Heard::Greet(_)));
+        let from_a = Face {
+            party: a.me.clone(),
+            nonce: hello.nonce,
+        };
+        assert_eq!(
+            b.on_hello(from_a.clone(), hello.echo, nonce(51)),
+            Heard::Confirm
+        );
+        assert!(matches!(
+            b.on_hello(from_a, None, nonce(52)),
+            Heard::Greet(_)
+        ));
         assert_eq!(b.session(), Some(id));
     }
 

@@ -5,17 +5,20 @@
 //! frames. A durable class would keep its outbox above this, a stream carrier
 //! would take the same frames.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 
-use super::flight::Flight;
-use super::received::{Frames, Received};
-use crate::wire::Refusal;
-use crate::wire::body::{Ack, Frame, MAX_MESSAGES, SessionId};
+use super::{
+    flight::Flight,
+    received::{Frames, Received},
+};
+use crate::wire::{
+    Refusal,
+    body::{Ack, Frame, MAX_MESSAGES, SessionId},
+};
 
 /// Bytes of messages that a frame holds, unless one message is larger.
 const FRAME_BYTES: usize = 64 << 10;
@@ -119,8 +122,15 @@ impl Link {
 
     /// The frame that is due, if any: what goes out again first, then what
     /// waits in `queue`.
-    pub(super) fn depart(&mut self, queue: &mut VecDeque<Bytes>, now: Instant) -> Option<Departing> {
-        if self.next_due(!queue.is_empty(), now).is_none_or(|due| due > now) {
+    pub(super) fn depart(
+        &mut self,
+        queue: &mut VecDeque<Bytes>,
+        now: Instant,
+    ) -> Option<Departing> {
+        if self
+            .next_due(!queue.is_empty(), now)
+            .is_none_or(|due| due > now)
+        {
             return None;
         }
         self.last_frame += 1;
@@ -128,7 +138,9 @@ impl Link {
         let mut load = Load::default();
         let (lost, repeated) = self.load_repeated(&mut load, now);
         while self.flight.has_room() && queue.front().is_some_and(|bytes| load.fits(bytes)) {
-            let Some(bytes) = queue.pop_front() else { break };
+            let Some(bytes) = queue.pop_front() else {
+                break;
+            };
             let number = self.flight.send(bytes.clone(), seq, now);
             load.push(number, &bytes);
         }
@@ -137,8 +149,17 @@ impl Link {
             self.waits_since.get_or_insert(now);
         }
         self.ack_due = None;
-        let frame = Frame { messages: load.messages, ack: self.ack(now) };
-        Some(Departing { session: self.id, seq, frame, lost, repeated })
+        let frame = Frame {
+            messages: load.messages,
+            ack: self.ack(now),
+        };
+        Some(Departing {
+            session: self.id,
+            seq,
+            frame,
+            lost,
+            repeated,
+        })
     }
 
     fn load_repeated(&mut self, load: &mut Load, now: Instant) -> (usize, usize) {
@@ -157,13 +178,20 @@ impl Link {
     fn ack(&self, now: Instant) -> Ack {
         let held = now.saturating_duration_since(self.echoed_at);
         let held_us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
-        Ack { echo: self.frames.newest(), held_us, ..self.received.ack() }
+        Ack {
+            echo: self.frames.newest(),
+            held_us,
+            ..self.received.ack()
+        }
     }
 
     /// When [`Self::depart`] has something to say.
     pub(super) fn next_due(&self, is_more_waiting: bool, now: Instant) -> Option<Instant> {
         let fresh = (is_more_waiting && self.flight.has_room()).then_some(now);
-        [fresh, self.ack_due, self.flight.next_due()].into_iter().flatten().min()
+        [fresh, self.ack_due, self.flight.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Forgets what was received, as a receiver without de-duplication would.
@@ -183,8 +211,7 @@ struct Load {
 impl Load {
     fn fits(&self, bytes: &Bytes) -> bool {
         let is_first = self.messages.is_empty();
-        is_first
-            || (self.bytes + bytes.len() <= FRAME_BYTES && self.messages.len() < MAX_MESSAGES)
+        is_first || (self.bytes + bytes.len() <= FRAME_BYTES && self.messages.len() < MAX_MESSAGES)
     }
 
     fn push(&mut self, number: u64, bytes: &Bytes) {

@@ -43,7 +43,12 @@ impl Received {
                 _ => ranges.push((*number, *number)),
             }
         }
-        Ack { upto: self.upto, ranges, echo: 0, held_us: 0 }
+        Ack {
+            upto: self.upto,
+            ranges,
+            echo: 0,
+            held_us: 0,
+        }
     }
 
     /// Forgets all, as a receiver without de-duplication would.

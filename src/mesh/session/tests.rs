@@ -19,7 +19,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
@@ -49,7 +52,13 @@ impl Side {
             boot: BootId::new(boot, 0),
         };
         let peer = Peer::new(party.clone(), PATIENCE, now);
-        Self { party, key, peer, got: HashMap::new(), downs: Vec::new() }
+        Self {
+            party,
+            key,
+            peer,
+            got: HashMap::new(),
+            downs: Vec::new(),
+        }
     }
 
     fn note(&mut self, notices: impl IntoIterator<Item = Notice>) {
@@ -91,7 +100,14 @@ impl World {
     fn new(seed: u64, weather: Weather, plant: Plant) -> Self {
         let now = Instant::now();
         let sides = [Side::new(1, 1, now), Side::new(2, 1, now)];
-        Self { now, dice: Dice(seed), weather, plant, sides, wire: Vec::new() }
+        Self {
+            now,
+            dice: Dice(seed),
+            weather,
+            plant,
+            sides,
+            wire: Vec::new(),
+        }
     }
 
     /// One millisecond passes.
@@ -106,10 +122,13 @@ impl World {
             }
         }
         let now = self.now;
-        let (due, later) = std::mem::take(&mut self.wire).into_iter().partition(|(at, ..)| *at <= now);
+        let (due, later) = std::mem::take(&mut self.wire)
+            .into_iter()
+            .partition(|(at, ..)| *at <= now);
         self.wire = later;
         let due: Vec<_> = due;
-        due.into_iter().for_each(|(_, to, outgoing)| self.deliver(to, outgoing));
+        due.into_iter()
+            .for_each(|(_, to, outgoing)| self.deliver(to, outgoing));
     }
 
     fn send(&mut self, to: usize, outgoing: &Outgoing) {
@@ -117,7 +136,11 @@ impl World {
         for _ in 0..copies {
             if self.dice.roll(100) >= self.weather.lost {
                 let delay = 1 + self.dice.roll(self.weather.jitter_ms + 1);
-                self.wire.push((self.now + Duration::from_millis(delay), to, outgoing.clone()));
+                self.wire.push((
+                    self.now + Duration::from_millis(delay),
+                    to,
+                    outgoing.clone(),
+                ));
             }
         }
     }
@@ -129,7 +152,9 @@ impl World {
         let side = &mut self.sides[to];
         match outgoing {
             Outgoing::Hello(Greeting { nonce, echo }) => {
-                let notices = side.peer.on_hello(Face { party, nonce }, key, echo, fresh, now);
+                let notices = side
+                    .peer
+                    .on_hello(Face { party, nonce }, key, echo, fresh, now);
                 side.note(notices);
             }
             Outgoing::Frame(departing) => {
@@ -140,7 +165,9 @@ impl World {
                     Plant::Nothing => {}
                 }
                 let place = (departing.session, departing.seq);
-                if let Ok((notices, arrived)) = side.peer.on_frame(place, frame, self.weather.room, now) {
+                if let Ok((notices, arrived)) =
+                    side.peer.on_frame(place, frame, self.weather.room, now)
+                {
                     side.note(notices);
                     for message in arrived {
                         *side.got.entry(message).or_default() += 1;
@@ -157,7 +184,9 @@ impl World {
     /// Sends `count` messages each way and waits up to `wait`; gives whether all
     /// came exactly once and both sides know it.
     fn exchange(&mut self, count: usize, wait: Duration) -> Result<(), String> {
-        let texts: Vec<_> = (0..count).map(|n| Bytes::from(format!("message {n}"))).collect();
+        let texts: Vec<_> = (0..count)
+            .map(|n| Bytes::from(format!("message {n}")))
+            .collect();
         self.sides[0].peer.greet(self.now);
         let end = self.now + wait;
         let mut next = [0; 2];
@@ -168,12 +197,19 @@ impl World {
                 }
             }
             self.step();
-            let is_done = self.sides.iter().all(|s| s.got.len() == count && s.peer.is_settled());
+            let is_done = self
+                .sides
+                .iter()
+                .all(|s| s.got.len() == count && s.peer.is_settled());
             if next == [count; 2] && is_done {
                 break;
             }
         }
-        let verdict = self.sides.iter().map(|side| judge(side, &texts)).collect::<Result<Vec<_>, _>>();
+        let verdict = self
+            .sides
+            .iter()
+            .map(|side| judge(side, &texts))
+            .collect::<Result<Vec<_>, _>>();
         verdict.map(|_| ())
     }
 }
@@ -188,11 +224,25 @@ fn judge(side: &Side, texts: &[Bytes]) -> Result<(), String> {
     if let Some((text, times)) = side.got.iter().find(|(_, times)| **times != 1) {
         return Err(format!("{text:?} came {times} times"));
     }
-    if side.peer.is_settled() { Ok(()) } else { Err("something stays unacknowledged".to_owned()) }
+    if side.peer.is_settled() {
+        Ok(())
+    } else {
+        Err("something stays unacknowledged".to_owned())
+    }
 }
 
-const CALM: Weather = Weather { lost: 0, doubled: 0, jitter_ms: 3, room: 1_000 };
-const STORM: Weather = Weather { lost: 20, doubled: 20, jitter_ms: 30, room: 40 };
+const CALM: Weather = Weather {
+    lost: 0,
+    doubled: 0,
+    jitter_ms: 3,
+    room: 1_000,
+};
+const STORM: Weather = Weather {
+    lost: 20,
+    doubled: 20,
+    jitter_ms: 30,
+    room: 40,
+};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
@@ -230,7 +280,10 @@ fn a_calm_exchange_repeats_nothing_and_measures_the_round_trip() {
     let mut world = World::new(1, CALM, Plant::Nothing);
     world.exchange(2_000, Duration::from_secs(10)).unwrap();
     let srtt = world.sides[0].peer.srtt().unwrap();
-    assert!(srtt >= Duration::from_millis(1) && srtt <= Duration::from_millis(12), "{srtt:?}");
+    assert!(
+        srtt >= Duration::from_millis(1) && srtt <= Duration::from_millis(12),
+        "{srtt:?}"
+    );
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 
-use crate::mesh::identity::Identity;
-use crate::mesh::session::Outgoing;
-use crate::model::Advert;
-use crate::wire::body::{Announcement, Empty, Hello};
-use crate::wire::envelope::{self, Header, Kind, MAX_LIFE_S, VERSION};
-use crate::wire::{Address, Refusal, topics};
+use crate::{
+    mesh::{identity::Identity, session::Outgoing},
+    model::Advert,
+    wire::{
+        Address, Refusal,
+        body::{Announcement, Empty, Hello},
+        envelope::{self, Header, Kind, MAX_LIFE_S, VERSION},
+        topics,
+    },
+};
 
 /// What to publish.
 #[derive(Clone, Debug)]
@@ -57,27 +61,54 @@ impl Item {
         let bytes = match self {
             Self::To(to, Outgoing::Hello(greeting), addresses) => {
                 let (nonce, echo) = (greeting.nonce, greeting.echo);
-                let body = Hello { nonce, echo, binding: identity.binding(), addresses };
+                let body = Hello {
+                    nonce,
+                    echo,
+                    binding: identity.binding(),
+                    addresses,
+                };
                 envelope::seal(header(Kind::Hello, Some(&to)), &body, key)?
             }
             Self::To(to, Outgoing::Frame(departing), _) => {
                 let (session, seq) = (Some(departing.session), Some(departing.seq));
-                let header = Header { session, seq, ..header(Kind::Frame, Some(&to)) };
+                let header = Header {
+                    session,
+                    seq,
+                    ..header(Kind::Frame, Some(&to))
+                };
                 envelope::seal(header, &departing.frame, key)?
             }
             Self::To(to, Outgoing::Bye(session, seq), _) => {
                 let (session, seq) = (Some(session), Some(seq));
-                let header = Header { session, seq, ..header(Kind::Bye, Some(&to)) };
+                let header = Header {
+                    session,
+                    seq,
+                    ..header(Kind::Bye, Some(&to))
+                };
                 envelope::seal(header, &Empty {}, key)?
             }
             Self::Advert(advert, now) => {
                 let life = (advert.period_ms / 1_000 + 1) * 3;
                 let (ts, exp) = (Some(now), Some(now + life.min(MAX_LIFE_S)));
-                let body = Announcement { binding: identity.binding(), advert: *advert };
-                envelope::seal(Header { ts, exp, ..header(Kind::Advert, None) }, &body, key)?
+                let body = Announcement {
+                    binding: identity.binding(),
+                    advert: *advert,
+                };
+                envelope::seal(
+                    Header {
+                        ts,
+                        exp,
+                        ..header(Kind::Advert, None)
+                    },
+                    &body,
+                    key,
+                )?
             }
             Self::Probe(number) => {
-                let header = Header { seq: Some(number), ..header(Kind::Probe, Some(me)) };
+                let header = Header {
+                    seq: Some(number),
+                    ..header(Kind::Probe, Some(me))
+                };
                 envelope::seal(header, &Empty {}, key)?
             }
         };

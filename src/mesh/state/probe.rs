@@ -59,7 +59,9 @@ impl Probe {
 
     /// Whether the subscription is dead; said once.
     pub(crate) fn is_overdue(&mut self, now: Instant) -> bool {
-        let is_overdue = self.sent.is_some_and(|sent| now.saturating_duration_since(sent) >= ANSWER);
+        let is_overdue = self
+            .sent
+            .is_some_and(|sent| now.saturating_duration_since(sent) >= ANSWER);
         if is_overdue {
             self.end();
         }

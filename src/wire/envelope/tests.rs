@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde_bytes::{ByteArray, ByteBuf};
 
 use super::*;
-use crate::model::{Advert, Roles};
-use crate::wire::body::Ack;
-use crate::wire::testing::{NOW, Node};
+use crate::{
+    model::{Advert, Roles},
+    wire::{
+        body::Ack,
+        testing::{NOW, Node},
+    },
+};
 
 const NET: &str = "lab";
 
@@ -18,7 +22,10 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        Self { from: Node::new(1), me: Node::new(2) }
+        Self {
+            from: Node::new(1),
+            me: Node::new(2),
+        }
     }
 
     fn header(&self, kind: Kind) -> Header {
@@ -48,7 +55,10 @@ impl Case {
     }
 
     fn frame(&self) -> Frame {
-        Frame { messages: vec![(1, ByteBuf::from(vec![1, 2, 3]))], ack: Ack::default() }
+        Frame {
+            messages: vec![(1, ByteBuf::from(vec![1, 2, 3]))],
+            ack: Ack::default(),
+        }
     }
 
     fn announcement(&self) -> Announcement {
@@ -56,7 +66,10 @@ impl Case {
             binding: self.from.binding.clone(),
             advert: Advert {
                 boot: self.from.binding.body.boot,
-                roles: Roles { executor: true, scheduler: true },
+                roles: Roles {
+                    executor: true,
+                    scheduler: true,
+                },
                 runtimes: BTreeMap::from([("wasm".to_owned(), vec!["wasi".to_owned()])]),
                 slots: 2,
                 free: 1,
@@ -80,10 +93,17 @@ impl Case {
     fn open_at(&self, bytes: &[u8], now: u64) -> Result<Content, Refusal> {
         let me = Address::node(self.me.peer);
         let known = (Address::node(self.from.peer), self.from.kid());
-        parse(bytes)?.open(&Expect { net: NET, me: &me, now }, |from, kid| {
-            let is_known = *from == known.0 && *kid == known.1;
-            is_known.then(|| self.from.key.verifying_key())
-        })
+        parse(bytes)?.open(
+            &Expect {
+                net: NET,
+                me: &me,
+                now,
+            },
+            |from, kid| {
+                let is_known = *from == known.0 && *kid == known.1;
+                is_known.then(|| self.from.key.verifying_key())
+            },
+        )
     }
 }
 
@@ -104,12 +124,26 @@ fn every_kind_comes_through() {
 fn a_probe_is_believed_by_its_own_sender_only() {
     let case = Case::new();
     let me = Address::node(case.from.peer);
-    let header = Header { to: Some(me.clone()), seq: Some(4), ..case.header(Kind::Probe) };
+    let header = Header {
+        to: Some(me.clone()),
+        seq: Some(4),
+        ..case.header(Kind::Probe)
+    };
     let envelope = parse(&case.sealed(header.clone(), &Empty {})).unwrap();
-    let expect = Expect { net: NET, me: &me, now: NOW };
+    let expect = Expect {
+        net: NET,
+        me: &me,
+        now: NOW,
+    };
     let key = Some(case.from.key.verifying_key());
-    assert!(matches!(envelope.open(&expect, |_, _| key), Ok(Content::Probe(4))));
-    let foreign = Header { to: Some(Address::node(case.me.peer)), ..header };
+    assert!(matches!(
+        envelope.open(&expect, |_, _| key),
+        Ok(Content::Probe(4))
+    ));
+    let foreign = Header {
+        to: Some(Address::node(case.me.peer)),
+        ..header
+    };
     let foreign = case.sealed(foreign, &Empty {});
     assert_eq!(case.open(&foreign).unwrap_err(), Refusal::Malformed);
 }
@@ -122,23 +156,51 @@ fn signed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() 
     let changes: [(&str, Change, Refusal); 13] = [
         ("version 2", |h, _| h.v = 2, Refusal::Version),
         ("version 0", |h, _| h.v = 0, Refusal::Version),
-        ("another mesh", |h, _| h.net = "public".to_owned(), Refusal::Net),
+        (
+            "another mesh",
+            |h, _| h.net = "public".to_owned(),
+            Refusal::Net,
+        ),
         ("no mesh", |h, _| h.net.clear(), Refusal::Net),
-        ("another receiver", |h, _| h.to = Some(h.from.clone()), Refusal::Audience),
+        (
+            "another receiver",
+            |h, _| h.to = Some(h.from.clone()),
+            Refusal::Audience,
+        ),
         ("no receiver", |h, _| h.to = None, Refusal::Malformed),
-        ("an unknown sender", |h, _| h.from = Address::node(Node::new(3).peer), Refusal::UnknownKey),
-        ("an unknown key", |h, _| h.kid = Node::new(3).kid(), Refusal::UnknownKey),
-        ("an attached sender's key", |h, _| h.from.kid = Some(Node::new(3).kid()), Refusal::Malformed),
+        (
+            "an unknown sender",
+            |h, _| h.from = Address::node(Node::new(3).peer),
+            Refusal::UnknownKey,
+        ),
+        (
+            "an unknown key",
+            |h, _| h.kid = Node::new(3).kid(),
+            Refusal::UnknownKey,
+        ),
+        (
+            "an attached sender's key",
+            |h, _| h.from.kid = Some(Node::new(3).kid()),
+            Refusal::Malformed,
+        ),
         ("no session", |h, _| h.session = None, Refusal::Malformed),
         ("no number", |h, _| h.seq = None, Refusal::Malformed),
         ("a wall clock", |h, _| h.ts = Some(NOW), Refusal::Malformed),
-        ("falling ranges", |_, f| f.ack.ranges = vec![(9, 8)], Refusal::Malformed),
+        (
+            "falling ranges",
+            |_, f| f.ack.ranges = vec![(9, 8)],
+            Refusal::Malformed,
+        ),
     ];
     let case = Case::new();
     for (name, change, refusal) in changes {
         let (mut header, mut frame) = (case.header(Kind::Frame), case.frame());
         change(&mut header, &mut frame);
-        assert_eq!(case.open(&case.sealed(header, &frame)).unwrap_err(), refusal, "{name}");
+        assert_eq!(
+            case.open(&case.sealed(header, &frame)).unwrap_err(),
+            refusal,
+            "{name}"
+        );
     }
 }
 
@@ -147,27 +209,50 @@ fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_rea
     let case = Case::new();
     let other = Node::new(3);
     let hello = |hello: Hello| case.open(&case.sealed(case.header(Kind::Hello), &hello));
-    let theirs = Hello { binding: other.binding.clone(), ..case.hello() };
+    let theirs = Hello {
+        binding: other.binding.clone(),
+        ..case.hello()
+    };
     assert_eq!(hello(theirs).unwrap_err(), Refusal::Binding);
     let mut forged = case.hello();
     forged.binding.body.serial += 1;
     assert_eq!(hello(forged).unwrap_err(), Refusal::Binding);
-    let past = case.from.bind(|b| (b.not_before, b.expires) = (NOW - 90_000, NOW - 4_000));
-    assert_eq!(hello(Hello { binding: past, ..case.hello() }).unwrap_err(), Refusal::Expired);
-    let many = Hello { addresses: vec![String::new(); 9], ..case.hello() };
+    let past = case
+        .from
+        .bind(|b| (b.not_before, b.expires) = (NOW - 90_000, NOW - 4_000));
+    assert_eq!(
+        hello(Hello {
+            binding: past,
+            ..case.hello()
+        })
+        .unwrap_err(),
+        Refusal::Expired
+    );
+    let many = Hello {
+        addresses: vec![String::new(); 9],
+        ..case.hello()
+    };
     assert_eq!(hello(many).unwrap_err(), Refusal::Malformed);
 
-    let advert = |header: Header, now| {
-        case.open_at(&case.sealed(header, &case.announcement()), now)
-    };
+    let advert =
+        |header: Header, now| case.open_at(&case.sealed(header, &case.announcement()), now);
     let header = || case.header(Kind::Advert);
     assert_eq!(advert(header(), NOW + 151).unwrap_err(), Refusal::Expired);
     assert_eq!(advert(header(), NOW - 61).unwrap_err(), Refusal::Expired);
-    let long = Header { exp: Some(NOW + 601), ..header() };
+    let long = Header {
+        exp: Some(NOW + 601),
+        ..header()
+    };
     assert_eq!(advert(long, NOW).unwrap_err(), Refusal::Expired);
-    let never = Header { exp: None, ..header() };
+    let never = Header {
+        exp: None,
+        ..header()
+    };
     assert_eq!(advert(never, NOW).unwrap_err(), Refusal::Malformed);
-    let directed = Header { to: Some(Address::node(case.me.peer)), ..header() };
+    let directed = Header {
+        to: Some(Address::node(case.me.peer)),
+        ..header()
+    };
     assert_eq!(advert(directed, NOW).unwrap_err(), Refusal::Malformed);
     let mut other_boot = case.announcement();
     other_boot.advert.boot = other.binding.body.boot;
@@ -196,12 +281,24 @@ fn bytes_changed_on_the_way_are_refused_with_their_reason() {
     let mut changed = parsed();
     changed.sig = vec![0; 63];
     assert_eq!(refused(&encode(changed)), Refusal::Signature);
-    let bye = Header { kind: Kind::Bye, ..parsed().header };
-    assert_eq!(refused(&encode(Envelope { header: bye, ..parsed() })), Refusal::Signature);
+    let bye = Header {
+        kind: Kind::Bye,
+        ..parsed().header
+    };
+    assert_eq!(
+        refused(&encode(Envelope {
+            header: bye,
+            ..parsed()
+        })),
+        Refusal::Signature
+    );
 
     let mut extra: BTreeMap<String, Ipld> = dagcbor::decode(&good).unwrap();
     extra.insert("more".to_owned(), Ipld::Bool(true));
-    assert_eq!(refused(&dagcbor::encode(&extra).unwrap()), Refusal::Malformed);
+    assert_eq!(
+        refused(&dagcbor::encode(&extra).unwrap()),
+        Refusal::Malformed
+    );
     let unsorted = [&[0xa3, 0x66], &b"header"[..], &[0xf6]].concat();
     assert_eq!(refused(&unsorted), Refusal::Malformed);
 }

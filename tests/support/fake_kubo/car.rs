@@ -12,7 +12,14 @@ struct Header {
 
 pub(super) fn encode(root: Cid, blocks: &[(Cid, Bytes)]) -> Bytes {
     let mut out = vec![];
-    section(&mut out, &serde_ipld_dagcbor::to_vec(&Header { roots: vec![root], version: 1 }).unwrap());
+    section(
+        &mut out,
+        &serde_ipld_dagcbor::to_vec(&Header {
+            roots: vec![root],
+            version: 1,
+        })
+        .unwrap(),
+    );
     for (cid, bytes) in blocks {
         section(&mut out, &[&cid.to_bytes(), bytes.as_ref()].concat());
     }
@@ -20,7 +27,10 @@ pub(super) fn encode(root: Cid, blocks: &[(Cid, Bytes)]) -> Bytes {
 }
 
 fn section(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(unsigned_varint::encode::usize(bytes.len(), &mut Default::default()));
+    out.extend_from_slice(unsigned_varint::encode::usize(
+        bytes.len(),
+        &mut Default::default(),
+    ));
     out.extend_from_slice(bytes);
 }
 

@@ -30,7 +30,9 @@ pub(super) async fn block_get(state: &State, call: &Call) -> Result<Response, St
 pub(super) async fn block_stat(state: &State, call: &Call) -> Result<Response, String> {
     let cid = call.cid();
     let size = state.block(&cid, call.is("offline")).await?.len();
-    Ok(reply::object(&json!({"Key": cid.to_string(), "Size": size})))
+    Ok(reply::object(
+        &json!({"Key": cid.to_string(), "Size": size}),
+    ))
 }
 
 pub(super) fn block_put(state: &State, call: &Call) -> Response {
@@ -55,13 +57,19 @@ pub(super) async fn resolve(state: &State, path: &str, offline: bool) -> Result<
     let bare = path.strip_prefix("/ipfs/").unwrap_or(path);
     let mut parts = bare.split('/').filter(|part| !part.is_empty());
     let bad = || format!("invalid path \"{path}\": path does not have enough components");
-    let mut cid: Cid = parts.next().and_then(|root| root.parse().ok()).ok_or_else(bad)?;
+    let mut cid: Cid = parts
+        .next()
+        .and_then(|root| root.parse().ok())
+        .ok_or_else(bad)?;
     for name in parts {
-        let Node::Directory(links) = unixfs::decode(&cid, &state.block(&cid, offline).await?)? else {
+        let Node::Directory(links) = unixfs::decode(&cid, &state.block(&cid, offline).await?)?
+        else {
             return Err(format!("no link named \"{name}\" under {cid}"));
         };
         let link = links.into_iter().find(|link| link.name == name);
-        cid = link.ok_or_else(|| format!("no link named \"{name}\" under {cid}"))?.cid;
+        cid = link
+            .ok_or_else(|| format!("no link named \"{name}\" under {cid}"))?
+            .cid;
     }
     Ok(cid)
 }
@@ -97,7 +105,14 @@ pub(super) async fn cat(state: &State, call: &Call) -> Result<Response, String> 
 pub(super) async fn get(state: &Arc<State>, call: &Call) -> Result<Response, String> {
     let cid = call.cid();
     let mut archive = tar::Builder::new(vec![]);
-    pack(state, &mut archive, cid, cid.to_string(), call.is("offline")).await?;
+    pack(
+        state,
+        &mut archive,
+        cid,
+        cid.to_string(),
+        call.is("offline"),
+    )
+    .await?;
     let bytes = Bytes::from(archive.into_inner().unwrap());
     // Not the length of the archive: that of the files in it.
     Ok(reply::bytes(bytes, Some(1), state.faults().cut))
@@ -117,7 +132,9 @@ fn pack<'a>(
             Node::File { .. } => {
                 let bytes = read(state, &cid, offline).await?;
                 header.set_size(bytes.len() as u64);
-                archive.append_data(&mut header, name, bytes.as_ref()).unwrap();
+                archive
+                    .append_data(&mut header, name, bytes.as_ref())
+                    .unwrap();
             }
             Node::Symlink(target) => {
                 header.set_entry_type(tar::EntryType::Symlink);
@@ -127,9 +144,18 @@ fn pack<'a>(
             Node::Directory(links) => {
                 header.set_entry_type(tar::EntryType::Directory);
                 header.set_size(0);
-                archive.append_data(&mut header, &name, std::io::empty()).unwrap();
+                archive
+                    .append_data(&mut header, &name, std::io::empty())
+                    .unwrap();
                 for link in links {
-                    pack(state, archive, link.cid, format!("{name}/{}", link.name), offline).await?;
+                    pack(
+                        state,
+                        archive,
+                        link.cid,
+                        format!("{name}/{}", link.name),
+                        offline,
+                    )
+                    .await?;
                 }
             }
         }
@@ -146,12 +172,14 @@ pub(super) async fn ls(state: &State, call: &Call) -> Result<Response, String> {
     };
     let mut lines = vec![];
     for link in links {
-        let (kind, size) = match unixfs::decode(&link.cid, &state.block(&link.cid, offline).await?)? {
+        let (kind, size) = match unixfs::decode(&link.cid, &state.block(&link.cid, offline).await?)?
+        {
             Node::File { .. } => (2, read(state, &link.cid, offline).await?.len()),
             Node::Directory(_) => (1, 0),
             Node::Symlink(_) => (4, 0),
         };
-        let entry = json!({"Name": link.name, "Hash": link.cid.to_string(), "Size": size, "Type": kind});
+        let entry =
+            json!({"Name": link.name, "Hash": link.cid.to_string(), "Size": size, "Type": kind});
         lines.push(json!({"Objects": [{"Hash": cid.to_string(), "Links": [entry]}]}));
     }
     Ok(reply::lines(&lines, None))
@@ -242,7 +270,10 @@ fn links(cid: &Cid, bytes: &Bytes) -> Result<Vec<Cid>, String> {
 pub(super) async fn dag_stat(state: &State, call: &Call) -> Result<Response, String> {
     let blocks = walk(state, &call.cid(), call.is("offline")).await?;
     let size: usize = blocks.iter().map(|(_, bytes)| bytes.len()).sum();
-    Ok(reply::lines(&[json!({"UniqueBlocks": blocks.len(), "TotalSize": size})], None))
+    Ok(reply::lines(
+        &[json!({"UniqueBlocks": blocks.len(), "TotalSize": size})],
+        None,
+    ))
 }
 
 pub(super) async fn dag_export(state: &State, call: &Call) -> Result<Response, String> {

@@ -34,9 +34,16 @@ fn part(headers: &str, data: Bytes) -> Part {
     let escaped = format!("name={}", between("filename=\"", "\""));
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&escaped).unwrap();
     let name = pairs[0].1.clone();
-    Part { name, content_type: between("Content-Type: ", "\r"), data }
+    Part {
+        name,
+        content_type: between("Content-Type: ", "\r"),
+        data,
+    }
 }
 
 fn find(body: &Bytes, text: &[u8], from: usize) -> Option<usize> {
-    body[from..].windows(text.len()).position(|window| window == text).map(|at| at + from)
+    body[from..]
+        .windows(text.len())
+        .position(|window| window == text)
+        .map(|at| at + from)
 }

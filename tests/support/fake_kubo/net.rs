@@ -51,14 +51,20 @@ impl FakeNet {
     }
 
     pub(super) fn connect(&self, a: PeerId, b: PeerId) {
-        self.inner.lock().unwrap().connections.extend([(a, b), (b, a)]);
+        self.inner
+            .lock()
+            .unwrap()
+            .connections
+            .extend([(a, b), (b, a)]);
     }
 
     /// The nodes that `peer` is connected to.
     pub(super) fn neighbours(&self, peer: PeerId) -> Vec<Node> {
         let inner = self.inner.lock().unwrap();
         let pairs = inner.connections.iter().filter(|(a, _)| *a == peer);
-        pairs.filter_map(|(_, b)| inner.nodes.get(b).cloned()).collect()
+        pairs
+            .filter_map(|(_, b)| inner.nodes.get(b).cloned())
+            .collect()
     }
 
     /// Records are per multihash, as in the DHT.
@@ -72,6 +78,10 @@ impl FakeNet {
 
     pub(super) fn providers(&self, cid: &Cid) -> Vec<PeerId> {
         let inner = self.inner.lock().unwrap();
-        inner.providers.get(&cid.hash().to_bytes()).cloned().unwrap_or_default()
+        inner
+            .providers
+            .get(&cid.hash().to_bytes())
+            .cloned()
+            .unwrap_or_default()
     }
 }

@@ -27,7 +27,10 @@ pub(super) async fn add(state: &Arc<State>, call: &Call) -> Response {
 fn stuck() -> Response {
     reply::chunked(stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        Some((Ok(Frame::data(Bytes::from_static(b"{\"Progress\":3}\n"))), ()))
+        Some((
+            Ok(Frame::data(Bytes::from_static(b"{\"Progress\":3}\n"))),
+            (),
+        ))
     }))
 }
 
@@ -50,8 +53,6 @@ pub(super) fn list(state: &State, call: &Call) -> Response {
     }
     let wanted = call.get("name").unwrap_or_default();
     let found = pins.iter().filter(|(_, name)| name.contains(wanted));
-    let item = |(cid, name): (&cid::Cid, &String)| {
-        json!({"Cid": cid.to_string(), "Name": name, "Type": "recursive"})
-    };
+    let item = |(cid, name): (&cid::Cid, &String)| json!({"Cid": cid.to_string(), "Name": name, "Type": "recursive"});
     reply::lines(&found.map(item).collect::<Vec<Value>>(), None)
 }

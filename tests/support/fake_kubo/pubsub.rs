@@ -57,7 +57,12 @@ impl Topics {
 
     fn subscribe(&self, topic: &str) -> (ReceiverStream<Result<Bytes, io::Error>>, Open) {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        self.senders.lock().unwrap().entry(topic.to_owned()).or_default().push(sender);
+        self.senders
+            .lock()
+            .unwrap()
+            .entry(topic.to_owned())
+            .or_default()
+            .push(sender);
         self.open.fetch_add(1, Ordering::SeqCst);
         (ReceiverStream::new(receiver), Open(Arc::clone(&self.open)))
     }
@@ -101,7 +106,11 @@ pub(super) fn publish(state: &State, call: &Call) -> Response {
     for _ in 0..times {
         // Own messages are never lost.
         state.topics.deliver(&topic, &line, &faults);
-        let neighbours = if every(faults.lose_every) { vec![] } else { state.net.neighbours(state.peer()) };
+        let neighbours = if every(faults.lose_every) {
+            vec![]
+        } else {
+            state.net.neighbours(state.peer())
+        };
         for node in neighbours {
             node.topics.deliver(&topic, &line, &node.faults());
         }
@@ -128,14 +137,19 @@ pub(super) fn peers(state: &State, call: &Call) -> Response {
         Err(response) => return *response,
     };
     let neighbours = state.net.neighbours(state.peer());
-    let here = neighbours.iter().filter(|node| node.topics.names().contains(&topic));
+    let here = neighbours
+        .iter()
+        .filter(|node| node.topics.names().contains(&topic));
     let peers: Vec<String> = here.map(|node| node.peer().to_string()).collect();
     reply::object(&json!({ "Strings": peers }))
 }
 
 pub(super) fn topics(state: &State) -> Response {
     let names = state.topics.names();
-    let names: Vec<String> = names.iter().map(|name| to_multibase(name.as_bytes())).collect();
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| to_multibase(name.as_bytes()))
+        .collect();
     reply::object(&json!({ "Strings": names }))
 }
 

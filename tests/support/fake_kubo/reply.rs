@@ -63,13 +63,11 @@ pub(super) fn plain(status: u16, text: &'static str) -> Response {
 }
 
 /// Bytes in pieces, cut if a fault says so.
-pub(super) fn bytes(
-    data: Bytes,
-    length: Option<usize>,
-    cut: Option<(usize, Cut)>,
-) -> Response {
+pub(super) fn bytes(data: Bytes, length: Option<usize>, cut: Option<(usize, Cut)>) -> Response {
     const PIECE: usize = 32 << 10;
-    let (at, how) = cut.map_or((data.len(), None), |(at, how)| (at.min(data.len()), Some(how)));
+    let (at, how) = cut.map_or((data.len(), None), |(at, how)| {
+        (at.min(data.len()), Some(how))
+    });
     let sent = data.slice(..at);
     let count = sent.len().div_ceil(PIECE);
     let pieces = (0..count).map(move |i| {

@@ -28,7 +28,10 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(super) fn is(&self, key: &str) -> bool {
@@ -48,7 +51,10 @@ impl Call {
     fn unknown_key(&self) -> Option<String> {
         let table = option_keys().find(|(command, _)| *command == self.command);
         let keys = table.map(|(_, keys)| keys).unwrap_or_default();
-        let unknown = self.query.iter().find(|(key, _)| !keys.contains(&key.as_str()));
+        let unknown = self
+            .query
+            .iter()
+            .find(|(key, _)| !keys.contains(&key.as_str()));
         unknown.map(|(key, _)| format!("unknown option {key}"))
     }
 }
@@ -142,7 +148,10 @@ async fn dispatch(state: &Arc<State>, call: &Call) -> Result<Response, String> {
     Ok(match call.command.as_str() {
         "id" => id(state),
         "version" => {
-            let version = state.faults().version.unwrap_or_else(|| "0.43.0".to_owned());
+            let version = state
+                .faults()
+                .version
+                .unwrap_or_else(|| "0.43.0".to_owned());
             reply::object(&json!({"Version": version, "Commit": ""}))
         }
         "config/show" => reply::object(&json!({"Pubsub": {"Enabled": true}})),
@@ -193,22 +202,28 @@ fn id(state: &State) -> Response {
 fn sign(state: &State, call: &Call) -> Response {
     let signed = [SIGN_PREFIX, call.parts()[0].data.as_ref()].concat();
     let signature = state.keys.sign(&signed).unwrap();
-    reply::lines(&[json!({"Key": {"Name": "self"}, "Signature": to_multibase(&signature)})], None)
+    reply::lines(
+        &[json!({"Key": {"Name": "self"}, "Signature": to_multibase(&signature)})],
+        None,
+    )
 }
 
 fn connect(state: &State, call: &Call) -> Result<Response, String> {
     let peer = call.args[0].rsplit("/p2p/").next().unwrap();
     let bad = || format!("connect {peer} failure: failed to dial: all dials failed");
-    let other = state.net.node(peer.parse().map_err(|_| bad())?).ok_or_else(bad)?;
+    let other = state
+        .net
+        .node(peer.parse().map_err(|_| bad())?)
+        .ok_or_else(bad)?;
     state.net.connect(state.peer(), other.peer());
-    Ok(reply::object(&json!({"Strings": [format!("connect {peer} success")]})))
+    Ok(reply::object(
+        &json!({"Strings": [format!("connect {peer} success")]}),
+    ))
 }
 
 fn swarm_peers(state: &State) -> Response {
     let neighbours = state.net.neighbours(state.peer());
-    let peer = |node: &Arc<State>| {
-        json!({"Addr": node.bare_address(), "Peer": node.peer().to_string(), "Latency": "1.5ms"})
-    };
+    let peer = |node: &Arc<State>| json!({"Addr": node.bare_address(), "Peer": node.peer().to_string(), "Latency": "1.5ms"});
     reply::object(&json!({"Peers": neighbours.iter().map(peer).collect::<Vec<_>>()}))
 }
 
@@ -229,7 +244,9 @@ async fn find_providers(state: &State, call: &Call) -> Response {
 
 fn provide(state: &State, call: &Call) -> Result<Response, String> {
     let cid = call.cid();
-    state.local(&cid).ok_or_else(|| format!("block {cid} not found locally, cannot provide"))?;
+    state
+        .local(&cid)
+        .ok_or_else(|| format!("block {cid} not found locally, cannot provide"))?;
     state.net.provide(cid, state.peer());
     Ok(reply::lines(&[], None))
 }

@@ -71,11 +71,23 @@ impl State {
     }
 
     pub(super) fn count_call(&self, command: &str) {
-        *self.inner.lock().unwrap().calls.entry(command.to_owned()).or_default() += 1;
+        *self
+            .inner
+            .lock()
+            .unwrap()
+            .calls
+            .entry(command.to_owned())
+            .or_default() += 1;
     }
 
     pub(super) fn calls(&self, command: &str) -> usize {
-        self.inner.lock().unwrap().calls.get(command).copied().unwrap_or(0)
+        self.inner
+            .lock()
+            .unwrap()
+            .calls
+            .get(command)
+            .copied()
+            .unwrap_or(0)
     }
 
     pub(super) fn open_subscriptions(&self) -> usize {
@@ -87,15 +99,28 @@ impl State {
     }
 
     pub(super) fn forget(&self, cid: &Cid) {
-        self.inner.lock().unwrap().blocks.remove(&cid.hash().to_bytes());
+        self.inner
+            .lock()
+            .unwrap()
+            .blocks
+            .remove(&cid.hash().to_bytes());
     }
 
     pub(super) fn put(&self, cid: &Cid, bytes: Bytes) {
-        self.inner.lock().unwrap().blocks.insert(cid.hash().to_bytes(), bytes);
+        self.inner
+            .lock()
+            .unwrap()
+            .blocks
+            .insert(cid.hash().to_bytes(), bytes);
     }
 
     pub(super) fn local(&self, cid: &Cid) -> Option<Bytes> {
-        self.inner.lock().unwrap().blocks.get(&cid.hash().to_bytes()).cloned()
+        self.inner
+            .lock()
+            .unwrap()
+            .blocks
+            .get(&cid.hash().to_bytes())
+            .cloned()
     }
 
     /// From here or, unless offline, from whoever has it; waits for ever if

@@ -37,7 +37,12 @@ fn leaf(bytes: Bytes, blocks: &mut Blocks) -> Link {
     let cid = Codec::Raw.cid(&bytes);
     let size = bytes.len() as u64;
     blocks.push((cid, bytes));
-    Link { name: String::new(), cid, total: size, file_size: size }
+    Link {
+        name: String::new(),
+        cid,
+        total: size,
+        file_size: size,
+    }
 }
 
 /// A file of any size.
@@ -47,7 +52,10 @@ pub(super) fn file(bytes: &Bytes, blocks: &mut Blocks) -> Link {
         .map(|start| leaf(bytes.slice(start..bytes.len().min(start + CHUNK)), blocks))
         .collect();
     while level.len() > 1 {
-        level = level.chunks(WIDTH).map(|links| parent(links, blocks)).collect();
+        level = level
+            .chunks(WIDTH)
+            .map(|links| parent(links, blocks))
+            .collect();
     }
     level.remove(0)
 }
@@ -60,13 +68,21 @@ fn parent(links: &[Link], blocks: &mut Blocks) -> Link {
     for link in links {
         number(&mut data, 4, link.file_size);
     }
-    Link { file_size: size, ..node(links, &data, blocks) }
+    Link {
+        file_size: size,
+        ..node(links, &data, blocks)
+    }
 }
 
 /// A directory of what is already added.
 pub(super) fn directory(entries: &BTreeMap<String, Link>, blocks: &mut Blocks) -> Link {
-    let links: Vec<Link> =
-        entries.iter().map(|(name, link)| Link { name: name.clone(), ..link.clone() }).collect();
+    let links: Vec<Link> = entries
+        .iter()
+        .map(|(name, link)| Link {
+            name: name.clone(),
+            ..link.clone()
+        })
+        .collect();
     let mut data = vec![];
     number(&mut data, 1, 1);
     node(&links, &data, blocks)
@@ -92,7 +108,12 @@ fn node(links: &[Link], data: &[u8], blocks: &mut Blocks) -> Link {
     let cid = Codec::DagPb.cid(&bytes);
     let total = bytes.len() as u64 + links.iter().map(|link| link.total).sum::<u64>();
     blocks.push((cid, bytes.into()));
-    Link { name: String::new(), cid, total, file_size: 0 }
+    Link {
+        name: String::new(),
+        cid,
+        total,
+        file_size: 0,
+    }
 }
 
 fn varint(out: &mut Vec<u8>, value: u64) {
@@ -126,18 +147,34 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
 /// Reads a block as UnixFS.
 pub(super) fn decode(cid: &Cid, bytes: &Bytes) -> Result<Node, String> {
     if cid.codec() == Codec::Raw.code() {
-        return Ok(Node::File { data: bytes.clone(), links: vec![] });
+        return Ok(Node::File {
+            data: bytes.clone(),
+            links: vec![],
+        });
     }
     if cid.codec() != Codec::DagPb.code() {
         return Err("unrecognized object type".to_owned());
     }
     let parts = fields(bytes);
-    let mut links: Vec<Link> =
-        parts.iter().filter(|(tag, ..)| *tag == 2).map(|(.., link)| decode_link(link)).collect();
-    let data = parts.iter().find(|(tag, ..)| *tag == 1).map(|(.., data)| fields(data)).unwrap();
+    let mut links: Vec<Link> = parts
+        .iter()
+        .filter(|(tag, ..)| *tag == 2)
+        .map(|(.., link)| decode_link(link))
+        .collect();
+    let data = parts
+        .iter()
+        .find(|(tag, ..)| *tag == 1)
+        .map(|(.., data)| fields(data))
+        .unwrap();
     let kind = data.iter().find(|(tag, ..)| *tag == 1).unwrap().1;
-    let content = data.iter().find(|(tag, ..)| *tag == 2).map(|(.., bytes)| bytes.clone());
-    let sizes = data.iter().filter(|(tag, ..)| *tag == 4).map(|(_, size, _)| *size);
+    let content = data
+        .iter()
+        .find(|(tag, ..)| *tag == 2)
+        .map(|(.., bytes)| bytes.clone());
+    let sizes = data
+        .iter()
+        .filter(|(tag, ..)| *tag == 4)
+        .map(|(_, size, _)| *size);
     for (link, size) in links.iter_mut().zip(sizes) {
         link.file_size = size;
     }
@@ -145,7 +182,10 @@ pub(super) fn decode(cid: &Cid, bytes: &Bytes) -> Result<Node, String> {
     Ok(match kind {
         1 => Node::Directory(links),
         4 => Node::Symlink(String::from_utf8(content).unwrap()),
-        _ => Node::File { data: content.into(), links },
+        _ => Node::File {
+            data: content.into(),
+            links,
+        },
     })
 }
 
