@@ -138,7 +138,7 @@ impl Compute {
     pub fn hear(&self, event: Event) {
         match event {
             Event::Message { from, message } if message.is_for_executor() => {
-                self.executor.hear(from, message)
+                self.executor.hear(from, message);
             }
             Event::Message { from, message } => self.scheduler.hear(from, message),
             Event::Up(_) => self.executor.linked(),

@@ -22,6 +22,14 @@ use serde::{Deserialize, Serialize};
 pub use settings::{Api, Executor, Kubo, Log, Mesh, Scheduler, Storage};
 pub use units::{Error as UnitError, Size, Span};
 
+/// This very program, for processes that are started anew.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn program() -> std::io::Result<std::path::PathBuf> {
+    std::env::current_exe()
+}
+
 /// Every setting of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

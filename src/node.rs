@@ -25,7 +25,8 @@ use crate::{
         executor, scheduler,
         storage::Quota,
     },
-    config::{Config, Home},
+    config::{self, Config, Home},
+    kubo,
     mesh::{self, Identity, Mesh},
     sandbox::{Wasm, wasm},
     store::Store,
@@ -88,93 +89,42 @@ impl Node {
         mode: Mode,
         tasks: &Tasks,
     ) -> Result<Self, Failure> {
-        let kubo = config.kubo.client().map_err(|e| error::kubo(&e))?;
-        let version = kubo
-            .require_floor(config.kubo.allow_old)
-            .await
-            .map_err(|e| error::kubo(&e))?;
-        let peer = kubo.id().await.map_err(|e| error::kubo(&e))?.peer;
-        info!(peer.id = %peer, kubo.version = %version, "the node is up");
-        let is_attached = matches!(mode, Mode::Attached { .. });
-        let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
-        let server = Self::listen(&config, &home, &mode).await?;
-        let identity = Identity::open(&home.key(), &kubo)
-            .await
-            .map_err(|e| error::identity(&e))?;
+        let base = Base::open(&config, &home, &mode).await?;
         let (mesh, events) = Mesh::bind(
-            mesh_config(&config, is_attached),
-            kubo.clone(),
-            identity.clone(),
+            mesh_config(&config, matches!(mode, Mode::Attached { .. })),
+            base.kubo.clone(),
+            base.identity.clone(),
             tasks,
         );
-        restore(&mesh, &store)?;
-        let folders = Folders::make(&config, &home)?;
-        let slots = slots(config.executor.slots);
-        let sandbox = Wasm::new(sandbox_config(&folders.compiled, slots)?, tasks)
-            .map_err(|e| error::sandbox(&e))?;
-        let parts = ComputeParts {
-            executor: executor_config(&config, &folders, slots),
-            scheduler: scheduler_config(&config),
-            quota: Quota {
-                keep: config.storage.keep.0,
-                max_bytes: config.storage.max.0,
-            },
-            kubo: kubo.clone(),
-            mesh: mesh.clone(),
-            identity: identity.clone(),
-            sandbox: Arc::new(sandbox),
-            store: store.clone(),
-            allow: Allow::new(peer, rules(&config, &store)?),
-        };
-        let compute = Compute::start(parts, tasks);
+        restore(&mesh, &base.store)?;
+        let compute = Compute::start(base.parts(&config, &home, &mesh, tasks)?, tasks);
         tasks.spawn("events", pump(events, compute.clone()));
-        tasks.spawn(
-            "advert",
-            advertise(mesh.clone(), compute.clone(), config.mesh.advert_interval.0),
-        );
+        let period = config.mesh.advert_interval.0;
+        tasks.spawn("advert", advertise(mesh.clone(), compute.clone(), period));
         tasks.spawn("gc", collect(compute.clone()));
-        let (socket, addresses) = (server.path().to_owned(), server.addresses());
-        let ended = CancellationToken::new();
+        let Base { server, .. } = base;
+        let node = Self {
+            socket: server.path().to_owned(),
+            addresses: server.addresses(),
+            tasks: tasks.clone(),
+            mesh: mesh.clone(),
+            ended: CancellationToken::new(),
+        };
         let doors = Doors {
             compute,
-            mesh: mesh.clone(),
-            identity,
-            store,
+            mesh,
+            identity: base.identity,
+            store: base.store,
             config,
-            version,
-            addresses: addresses.clone(),
-            ended: ended.clone(),
+            version: base.version,
+            addresses: node.addresses(),
+            ended: node.ended.clone(),
         };
         server.serve(Arc::new(doors), tasks);
-        if !mesh.ready(MESH_WAIT).await {
+        if !node.mesh.ready(MESH_WAIT).await {
             warn!("the mesh is not ready yet; the node goes on trying");
         }
-        Ok(Self {
-            socket,
-            addresses,
-            tasks: tasks.clone(),
-            mesh,
-            ended,
-        })
-    }
-
-    async fn listen(config: &Config, home: &Home, mode: &Mode) -> Result<Server, Failure> {
-        match mode {
-            Mode::Attached { socket } => Server::bind(socket).await.map_err(|e| error::server(&e)),
-            Mode::Daemon => {
-                let server = Server::bind(&home.socket())
-                    .await
-                    .map_err(|e| error::server(&e))?;
-                let Some(address) = &config.api.listen else {
-                    return Ok(server);
-                };
-                let token = home.bearer().map_err(|e| error::io("the token", &e))?;
-                server
-                    .listen(address, &token)
-                    .await
-                    .map_err(|e| error::server(&e))
-            }
-        }
+        Ok(node)
     }
 
     /// Where its API listens.
@@ -199,6 +149,92 @@ impl Node {
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.mesh.shutdown().await;
         self.tasks.shutdown(grace).await
+    }
+}
+
+/// What must be there before anything starts.
+struct Base {
+    kubo: kubo::Client,
+    version: kubo::Version,
+    store: Store,
+    server: Server,
+    identity: Identity,
+    program: PathBuf,
+}
+
+impl Base {
+    /// Looks at Kubo, opens the store, binds the sockets, gets the node key's
+    /// word for the sidecar key.
+    async fn open(config: &Config, home: &Home, mode: &Mode) -> Result<Self, Failure> {
+        let kubo = config.kubo.client().map_err(|e| error::kubo(&e))?;
+        let version = kubo.require_floor(config.kubo.allow_old).await;
+        let version = version.map_err(|e| error::kubo(&e))?;
+        let peer = kubo.id().await.map_err(|e| error::kubo(&e))?.peer;
+        let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
+        let server = Self::listen(config, home, mode).await?;
+        let identity = Identity::open(&home.key(), &kubo).await;
+        let identity = identity.map_err(|e| error::identity(&e))?;
+        info!(peer.id = %peer, kubo.version = %version, "beside this Kubo");
+        let program = config::program().map_err(|e| error::io("this program's own path", &e))?;
+        Ok(Self {
+            kubo,
+            version,
+            store,
+            server,
+            identity,
+            program,
+        })
+    }
+
+    fn parts(
+        &self,
+        config: &Config,
+        home: &Home,
+        mesh: &Mesh,
+        tasks: &Tasks,
+    ) -> Result<ComputeParts, Failure> {
+        let folders = Folders::make(config, home)?;
+        let slots = slots(config.executor.slots);
+        let sandbox = wasm::Config {
+            program: self.program.clone(),
+            cache_dir: folders.compiled.clone(),
+            max_processes: slots as usize,
+            idle_timeout: SANDBOX_IDLE,
+        };
+        let sandbox = Wasm::new(sandbox, tasks).map_err(|e| error::sandbox(&e))?;
+        Ok(ComputeParts {
+            executor: executor_config(config, &folders, slots),
+            scheduler: scheduler_config(config),
+            quota: Quota {
+                keep: config.storage.keep.0,
+                max_bytes: config.storage.max.0,
+            },
+            kubo: self.kubo.clone(),
+            mesh: mesh.clone(),
+            identity: self.identity.clone(),
+            sandbox: Arc::new(sandbox),
+            store: self.store.clone(),
+            allow: Allow::new(self.identity.peer(), rules(config, &self.store)?),
+        })
+    }
+
+    async fn listen(config: &Config, home: &Home, mode: &Mode) -> Result<Server, Failure> {
+        match mode {
+            Mode::Attached { socket } => Server::bind(socket).await.map_err(|e| error::server(&e)),
+            Mode::Daemon => {
+                let server = Server::bind(&home.socket())
+                    .await
+                    .map_err(|e| error::server(&e))?;
+                let Some(address) = &config.api.listen else {
+                    return Ok(server);
+                };
+                let token = home.bearer().map_err(|e| error::io("the token", &e))?;
+                server
+                    .listen(address, &token)
+                    .await
+                    .map_err(|e| error::server(&e))
+            }
+        }
     }
 }
 
@@ -311,14 +347,4 @@ fn scheduler_config(config: &Config) -> scheduler::Config {
         lease_ttl: config.scheduler.lease_ttl.0,
         max_attempts: MAX_ATTEMPTS,
     }
-}
-
-fn sandbox_config(compiled: &Path, slots: u32) -> Result<wasm::Config, Failure> {
-    let program = std::env::current_exe().map_err(|e| error::io("this program's own path", &e))?;
-    Ok(wasm::Config {
-        program,
-        cache_dir: compiled.to_owned(),
-        max_processes: slots as usize,
-        idle_timeout: SANDBOX_IDLE,
-    })
 }

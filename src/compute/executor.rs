@@ -146,7 +146,7 @@ impl Executor {
     pub(crate) fn hear(&self, from: Address, message: Message) {
         match message {
             Message::Probe(probe) => {
-                self.beside("probe", move |e| async move { e.report(from, probe).await })
+                self.beside("probe", move |e| async move { e.report(from, probe).await });
             }
             Message::Offer(offer) => self.offered(from, *offer),
             Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
@@ -297,7 +297,7 @@ impl Executor {
         }
         self.send(from.clone(), Message::Accept { lease });
         self.beside("attempt", move |e| async move {
-            e.attempt(from, offer, cancel, meter).await
+            e.attempt(from, offer, cancel, meter).await;
         });
     }
 

@@ -11,6 +11,7 @@ mod open;
 mod placement;
 mod prepare;
 mod ranking;
+mod settle;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -87,7 +88,7 @@ impl Scheduler {
             Message::Heartbeat { leases } => self.heartbeat(from, leases),
             Message::Accept { lease } => {
                 self.open
-                    .tell(&from, lease, lifecycle::Event::Accepted(lease))
+                    .tell(&from, lease, lifecycle::Event::Accepted(lease));
             }
             Message::Decline { lease, reason } => {
                 self.open

@@ -5,6 +5,10 @@ use crate::{model::Message, wire::Address};
 
 /// Something happened. Events of one peer keep their order.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is moved once, from the link to its role"
+)]
 pub enum Event {
     /// A message, each once while a session lives.
     Message {

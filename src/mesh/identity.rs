@@ -145,7 +145,7 @@ impl Identity {
     pub fn keep_bound(&self, kubo: kubo::Client, tasks: &Tasks) {
         let identity = self.clone();
         tasks.spawn("identity.renew", async move {
-            identity.renew_for_ever(&kubo).await
+            identity.renew_for_ever(&kubo).await;
         });
     }
 

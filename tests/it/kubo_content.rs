@@ -1,4 +1,6 @@
 //! Content: nothing truncated, nothing false, nothing endless.
+//!
+//! Long because: one test per pitfall of reading, side by side.
 
 use std::time::Duration;
 

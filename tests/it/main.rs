@@ -1,8 +1,14 @@
 //! Fast tests: a fake Kubo over real HTTP.
-#![expect(
+#![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    reason = "a test says what is wrong by failing"
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::type_complexity,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test says what is wrong by failing, and starts what it needs itself"
 )]
 
 #[path = "../support/mod.rs"]

@@ -168,7 +168,7 @@ async fn a_farewell_is_told_at_once() {
 async fn a_peer_that_falls_silent_is_told_while_something_waits_for_it() {
     let net = FakeNet::new();
     let mut a = Node::start_with(&net, |config| {
-        config.silence_timeout = Duration::from_secs(1)
+        config.silence_timeout = Duration::from_secs(1);
     })
     .await;
     let b = Node::start(&net).await;

@@ -87,7 +87,7 @@ async fn a_sidecar_that_restarts_voids_its_sessions_and_is_heard_again() {
 async fn time_without_a_kubo_is_no_silence() {
     let net = FakeNet::new();
     let mut a = Node::start_with(&net, |config| {
-        config.silence_timeout = Duration::from_secs(1)
+        config.silence_timeout = Duration::from_secs(1);
     })
     .await;
     let mut b = Node::start(&net).await;

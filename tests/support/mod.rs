@@ -1,7 +1,12 @@
 //! What both test binaries share.
-#![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own part of it"
+)]
 
 pub(crate) mod fake_kubo;
+pub(crate) mod mesh;
 
 /// Waits until `is_so`, looking often; panics naming `what` after ten seconds.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {

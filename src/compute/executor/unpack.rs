@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt};
 use tar::{Archive, EntryType};
 use tokio::sync::mpsc;
 
-use crate::kubo;
+use crate::{kubo, task::Tasks};
 
 /// Entries unpacked at most.
 const MAX_ENTRIES: usize = 200_000;
@@ -49,7 +49,7 @@ where
     S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
 {
     let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    let disk = tokio::task::spawn_blocking(move || {
+    let disk = Tasks::new().spawn_blocking(move || {
         write(
             Pieces {
                 receiver,

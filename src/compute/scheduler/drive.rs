@@ -19,19 +19,16 @@ use super::{
     verify::{self, Verified},
 };
 use crate::{
-    compute::{Failure, Finished, InvocationEvent, clock, content::is_directory, memo::Known},
+    compute::{Failure, Finished, InvocationEvent},
     mesh::Address,
-    model::{Assignment, Class, Delivery, LeaseId, Message, Outcome, PeerId, Receipt, Verdict},
-    wire::dagcbor,
+    model::{Assignment, Class, Delivery, LeaseId, Message, PeerId, Verdict},
 };
 
-/// Round trips an offer may take before it counts as unanswered, at least.
+/// How long an offer may stay unanswered.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heartbeats per ttl, and how many may be missing before a pure call is
 /// tried elsewhere as well.
 const HEARTBEATS_PER_TTL: u32 = 4;
-/// How long a cancelled executor's address is still told.
-const DIRECTORY_WAIT: Duration = Duration::from_secs(10);
 
 /// One invocation under way.
 pub(super) struct Driver {
@@ -45,10 +42,10 @@ pub(super) struct Driver {
 }
 
 /// What is known once candidates were found.
-struct Course {
+pub(super) struct Course {
     life: Lifecycle,
-    found: Found,
-    results: HashMap<LeaseId, (Verified, Delivery)>,
+    pub(super) found: Found,
+    pub(super) results: HashMap<LeaseId, (Verified, Delivery)>,
     receipt_of_failure: Option<(String, String)>,
 }
 
@@ -151,7 +148,7 @@ impl Driver {
                 self.say(InvocationEvent::Retry { executor, reason }).await;
             }
             Action::Revoke { executor, lease } => {
-                self.send(&executor, Message::Cancel { lease }).await
+                self.send(&executor, Message::Cancel { lease }).await;
             }
             Action::Acknowledge {
                 executor,
@@ -246,135 +243,6 @@ impl Driver {
                     .memo
                     .learn(&delivery.receipt, receipt, delivery.blocks.clone(), false);
             course.receipt_of_failure = Some((cid.to_string(), receipt.executor.clone()));
-        }
-    }
-
-    /// The one result: remembered, then told.
-    async fn accept(&self, course: &mut Course, lease: LeaseId) -> Result<Finished, Failure> {
-        let Some((verified, delivery)) = course.results.remove(&lease) else {
-            return Err(Failure::new(
-                Class::Node,
-                "internal",
-                "the accepted result is gone",
-            ));
-        };
-        let content = &self.parts.content;
-        content.remember(delivery.blocks.iter().cloned())?;
-        self.remember_executor(course, &verified.receipt);
-        let known = Known {
-            receipt: delivery.receipt,
-            blocks: delivery.blocks,
-        };
-        if known.blocks.is_empty() {
-            self.dial(&delivery.sources).await;
-        }
-        self.finished(verified.receipt, known, verified.is_memo)
-            .await
-    }
-
-    async fn finished(
-        &self,
-        receipt: Receipt,
-        known: Known,
-        cached: bool,
-    ) -> Result<Finished, Failure> {
-        let Outcome::Ok {
-            output, logs, exit, ..
-        } = receipt.outcome
-        else {
-            return Err(Failure::new(
-                Class::Node,
-                "internal",
-                "a failure was taken for a result",
-            ));
-        };
-        let mut blocks = known.blocks;
-        blocks.extend(self.prepared.blocks.iter().take(1).cloned());
-        let cid = self.parts.memo.learn(
-            &known.receipt,
-            &receipt,
-            blocks,
-            self.prepared.manifest.pure,
-        );
-        if self.prepared.request.pin {
-            let name = Some(format!("timerose/kept/{}", self.prepared.invocation));
-            let options = crate::kubo::PinAdd {
-                name,
-                ..crate::kubo::PinAdd::default()
-            };
-            let pinned = self.parts.kubo.pin_add(&output, &options).await;
-            pinned
-                .map_err(|e| crate::compute::content::unreachable_kubo(&e, "pinning the output"))?;
-        }
-        Ok(Finished {
-            invocation: self.prepared.invocation.to_string(),
-            call: self.prepared.call_cid.to_string(),
-            function: self.prepared.call.function.to_string(),
-            output: output.to_string(),
-            is_directory: self.is_directory(&output).await,
-            receipt: cid.to_string(),
-            executor: receipt.executor,
-            cached,
-            elapsed_ms: millis(self.prepared.submitted.elapsed()),
-            bytes_moved: if cached {
-                0
-            } else {
-                receipt.usage.fetched_bytes
-            },
-            bytes_local: receipt.usage.local_bytes,
-            exit,
-            usage: receipt.usage,
-            logs: logs.map(|cid| cid.to_string()),
-        })
-    }
-
-    /// An earlier receipt of the same call.
-    async fn remembered(&self) -> Option<Finished> {
-        if !(self.prepared.request.cache && self.prepared.manifest.pure) {
-            return None;
-        }
-        let known = self.parts.memo.recall(&self.prepared.call_cid).await?;
-        let receipt: Receipt = dagcbor::decode(&known.receipt).ok()?;
-        self.parts
-            .content
-            .remember(known.blocks.iter().cloned())
-            .ok()?;
-        self.finished(receipt, known, true).await.ok()
-    }
-
-    async fn is_directory(&self, output: &crate::model::Cid) -> bool {
-        if output.codec() == crate::wire::block::RAW {
-            return false;
-        }
-        let root = self.parts.content.block(output, DIRECTORY_WAIT).await;
-        root.ok().and_then(is_directory).unwrap_or(false)
-    }
-
-    fn remember_executor(&self, course: &Course, receipt: &Receipt) {
-        let addresses = course
-            .found
-            .addresses
-            .get(&receipt.executor)
-            .cloned()
-            .unwrap_or_default();
-        let addresses = serde_json::to_string(&addresses).unwrap_or_default();
-        if let Ok(peer) = receipt.executor.parse() {
-            self.parts.mesh.remember(&peer);
-        }
-        if let Err(error) =
-            self.parts
-                .store
-                .put_executor(&receipt.executor, &addresses, clock::unix_ms())
-        {
-            debug!(%error, "an executor is not remembered");
-        }
-    }
-
-    async fn dial(&self, sources: &[String]) {
-        for address in sources.iter().take(4) {
-            if self.parts.kubo.swarm_connect(address).await.is_ok() {
-                return;
-            }
         }
     }
 
@@ -474,6 +342,6 @@ fn cancelled() -> Failure {
     )
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

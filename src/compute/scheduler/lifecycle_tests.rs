@@ -101,7 +101,7 @@ async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
     assert_eq!(offered_to(&suspect), None);
     let over = life.handle(Event::Tick, now + TTL + TTL / 2, lease(2));
     assert_eq!(offered_to(&over), Some("b"));
-    let late = life.handle(Event::Result(lease(1), Ok(())), now + TTL * 2, lease(3));
+    let late = life.handle(Event::Result(lease(1), Ok(())), now + TTL / 2 * 3, lease(3));
     assert!(matches!(
         late.as_slice(),
         [Action::Acknowledge {

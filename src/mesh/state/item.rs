@@ -1,6 +1,7 @@
 //! An envelope that is to be published, before it is signed.
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::{
     mesh::{identity::Identity, session::Outgoing},
@@ -40,78 +41,91 @@ impl Item {
         me: &Address,
         identity: &Identity,
     ) -> Result<(String, Bytes), Refusal> {
-        let header = |kind, to: Option<&Address>| Header {
-            v: VERSION,
-            net: mesh.to_owned(),
-            kind,
-            from: me.clone(),
-            kid: identity.kid(),
-            to: to.cloned(),
-            session: None,
-            seq: None,
-            ts: None,
-            exp: None,
-        };
-        let key = identity.key();
+        let seal = Seal { mesh, me, identity };
         let topic = match &self {
             Self::To(to, ..) => topics::inbox(mesh, to),
             Self::Advert(..) => topics::adverts(mesh),
             Self::Probe(_) => topics::inbox(mesh, me),
         };
         let bytes = match self {
-            Self::To(to, Outgoing::Hello(greeting), addresses) => {
-                let (nonce, echo) = (greeting.nonce, greeting.echo);
-                let body = Hello {
-                    nonce,
-                    echo,
-                    binding: identity.binding(),
-                    addresses,
-                };
-                envelope::seal(header(Kind::Hello, Some(&to)), &body, key)?
-            }
-            Self::To(to, Outgoing::Frame(departing), _) => {
-                let (session, seq) = (Some(departing.session), Some(departing.seq));
-                let header = Header {
-                    session,
-                    seq,
-                    ..header(Kind::Frame, Some(&to))
-                };
-                envelope::seal(header, &departing.frame, key)?
-            }
-            Self::To(to, Outgoing::Bye(session, seq), _) => {
-                let (session, seq) = (Some(session), Some(seq));
-                let header = Header {
-                    session,
-                    seq,
-                    ..header(Kind::Bye, Some(&to))
-                };
-                envelope::seal(header, &Empty {}, key)?
-            }
-            Self::Advert(advert, now) => {
-                let life = (advert.period_ms / 1_000 + 1) * 3;
-                let (ts, exp) = (Some(now), Some(now + life.min(MAX_LIFE_S)));
-                let body = Announcement {
-                    binding: identity.binding(),
-                    advert: *advert,
-                };
-                envelope::seal(
-                    Header {
-                        ts,
-                        exp,
-                        ..header(Kind::Advert, None)
-                    },
-                    &body,
-                    key,
-                )?
-            }
+            Self::To(to, outgoing, addresses) => seal.outgoing(&to, outgoing, addresses)?,
+            Self::Advert(advert, now) => seal.advert(*advert, now)?,
             Self::Probe(number) => {
-                let header = Header {
-                    seq: Some(number),
-                    ..header(Kind::Probe, Some(me))
-                };
-                envelope::seal(header, &Empty {}, key)?
+                let seq = Some(number);
+                let header = seal.header(Kind::Probe, Some(me));
+                seal.envelope(Header { seq, ..header }, &Empty {})?
             }
         };
         Ok((topic, bytes.into()))
+    }
+}
+
+/// Who signs, and for which mesh.
+struct Seal<'a> {
+    mesh: &'a str,
+    me: &'a Address,
+    identity: &'a Identity,
+}
+
+impl Seal<'_> {
+    fn header(&self, kind: Kind, to: Option<&Address>) -> Header {
+        Header {
+            v: VERSION,
+            net: self.mesh.to_owned(),
+            kind,
+            from: self.me.clone(),
+            kid: self.identity.kid(),
+            to: to.cloned(),
+            session: None,
+            seq: None,
+            ts: None,
+            exp: None,
+        }
+    }
+
+    fn envelope<B: Serialize>(&self, header: Header, body: &B) -> Result<Vec<u8>, Refusal> {
+        envelope::seal(header, body, self.identity.key())
+    }
+
+    fn outgoing(
+        &self,
+        to: &Address,
+        outgoing: Outgoing,
+        addresses: Vec<String>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let in_session = |kind, session, seq| Header {
+            session: Some(session),
+            seq: Some(seq),
+            ..self.header(kind, Some(to))
+        };
+        match outgoing {
+            Outgoing::Hello(greeting) => {
+                let body = Hello {
+                    nonce: greeting.nonce,
+                    echo: greeting.echo,
+                    binding: self.identity.binding(),
+                    addresses,
+                };
+                self.envelope(self.header(Kind::Hello, Some(to)), &body)
+            }
+            Outgoing::Frame(departing) => {
+                let header = in_session(Kind::Frame, departing.session, departing.seq);
+                self.envelope(header, &departing.frame)
+            }
+            Outgoing::Bye(session, seq) => {
+                self.envelope(in_session(Kind::Bye, session, seq), &Empty {})
+            }
+        }
+    }
+
+    fn advert(&self, advert: Advert, now: u64) -> Result<Vec<u8>, Refusal> {
+        let life = (advert.period_ms / 1_000 + 1) * 3;
+        let header = Header {
+            ts: Some(now),
+            exp: Some(now + life.min(MAX_LIFE_S)),
+            ..self.header(Kind::Advert, None)
+        };
+        let binding = self.identity.binding();
+        self.envelope(header, &Announcement { binding, advert })
     }
 }

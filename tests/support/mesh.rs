@@ -1,0 +1,170 @@
+//! Real nodes for tests: Kubo daemons with sidecars on loopback.
+//!
+//! Takes a number, gives nodes that know and allow one another. When a mesh is
+//! dropped it asserts that nothing is left; when the test failed it shows the
+//! logs. At most two meshes run at once, since each takes the whole machine.
+
+use std::{path::PathBuf, process::Output, sync::LazyLock, time::Duration};
+
+use timerose::{
+    api::Client,
+    cli::dev::{Node, Nodes, NodesOptions},
+    compute::{Code, DeployRequest, Draft, Failure, Finished, InvocationEvent, InvokeRequest},
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_stream::StreamExt;
+
+static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+
+/// A short lease, so that silence is noticed within a test's patience.
+const LEASE_TTL: &str = "2s";
+
+/// Running nodes.
+pub(crate) struct Mesh {
+    nodes: Option<Nodes>,
+    _room: SemaphorePermit<'static>,
+}
+
+impl Mesh {
+    /// Starts `count` nodes.
+    pub(crate) async fn start(count: usize) -> Self {
+        let room = ROOM.acquire().await.unwrap();
+        let options = NodesOptions {
+            ipfs: ipfs(),
+            timerose: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
+            environment: vec![(
+                "TIMEROSE_SCHEDULER__LEASE_TTL".to_owned(),
+                LEASE_TTL.to_owned(),
+            )],
+            ..NodesOptions::default()
+        };
+        let nodes = Nodes::start(count, &options).await.unwrap();
+        let mesh = Self {
+            nodes: Some(nodes),
+            _room: room,
+        };
+        mesh.is_whole().await;
+        mesh
+    }
+
+    /// The node of that number, from 0.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.nodes.as_ref().unwrap().all()[index]
+    }
+
+    /// The same, to stop and start.
+    pub(crate) fn node_mut(&mut self, index: usize) -> &mut Node {
+        &mut self.nodes.as_mut().unwrap().all_mut()[index]
+    }
+
+    /// All nodes.
+    pub(crate) fn all(&self) -> &[Node] {
+        self.nodes.as_ref().unwrap().all()
+    }
+
+    /// The peer ID of a node.
+    pub(crate) fn peer(&self, index: usize) -> String {
+        self.node(index).kubo.peer()
+    }
+
+    /// The API of a node.
+    pub(crate) fn client(&self, index: usize) -> Client {
+        Client::new(&self.node(index).sidecar.home().join("api.sock")).unwrap()
+    }
+
+    /// Runs the command line of a node.
+    pub(crate) async fn timerose(&self, index: usize, arguments: &[&str]) -> Output {
+        let mut command = self.node(index).sidecar.command(arguments);
+        command.kill_on_drop(true);
+        let ended = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+        ended.expect("the command ends").unwrap()
+    }
+
+    /// Deploys WAT or WASM on a node; gives the function's CID.
+    pub(crate) async fn deploy(&self, index: usize, code: &[u8]) -> String {
+        let code = Code::Bytes(wat::parse_bytes(code).unwrap().into_owned().into());
+        let draft = Draft::default();
+        let request = DeployRequest { draft, code };
+        self.client(index).deploy(request).await.unwrap().function
+    }
+
+    /// Runs a call from a node to its end.
+    pub(crate) async fn invoke(
+        &self,
+        index: usize,
+        request: &InvokeRequest,
+    ) -> Result<Finished, Failure> {
+        invoke(&self.client(index), request).await
+    }
+
+    /// Every node lists every other.
+    async fn is_whole(&self) {
+        for index in 0..self.all().len() {
+            let client = self.client(index);
+            until("every node knows every other", async || {
+                let nodes = client.nodes().await.unwrap_or_default();
+                nodes.len() == self.all().len()
+            })
+            .await;
+        }
+    }
+
+    /// Ends it all and asserts that nothing is left.
+    pub(crate) async fn end(mut self) {
+        for index in 0..self.all().len() {
+            if let Ok(open) = self.client(index).records(false).await {
+                assert!(open.is_empty(), "open at the end: {open:?}");
+            }
+        }
+        let nodes = self.nodes.take().unwrap();
+        let root = nodes.root().to_owned();
+        nodes.stop().await.unwrap();
+        assert!(!root.exists(), "{} is left", root.display());
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(nodes) = &self.nodes
+        {
+            for node in nodes.all() {
+                eprintln!(
+                    "== {}\n{}",
+                    node.kubo.peer(),
+                    node.sidecar.process().log_tail()
+                );
+            }
+        }
+    }
+}
+
+/// Runs a call over an API to its end.
+pub(crate) async fn invoke(client: &Client, request: &InvokeRequest) -> Result<Finished, Failure> {
+    let mut events = client.invoke(request, None).await?;
+    while let Some(event) = events.next().await {
+        match event? {
+            InvocationEvent::Done(finished) => return Ok(*finished),
+            InvocationEvent::Failed { error, .. } => return Err(error),
+            _ => {}
+        }
+    }
+    panic!("the events ended without an end");
+}
+
+/// Waits for a condition with a deadline.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(
+            tokio::time::Instant::now() < patience,
+            "never came true: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Kubo's program.
+fn ipfs() -> PathBuf {
+    std::env::var_os("IPFS_BIN").map_or_else(|| PathBuf::from("ipfs"), PathBuf::from)
+}
