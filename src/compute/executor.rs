@@ -43,8 +43,8 @@ use crate::{
 const HEARTBEATS_PER_TTL: u32 = 4;
 /// How often expiry is looked at while no lease is shorter.
 const IDLE_BEAT: Duration = Duration::from_millis(500);
-/// How long an answer about an input's bytes stays good.
-const PRESENCE_TTL: Duration = Duration::from_secs(5);
+/// How long a proof that an input lies here whole stays good.
+const PRESENCE_TTL: Duration = Duration::from_secs(10);
 /// Functions named in an advert.
 const WARM_FUNCTIONS: usize = 32;
 
@@ -243,7 +243,9 @@ impl Executor {
             return Some(known);
         }
         let presence = presence::look(&parts.kubo, root).await.ok()?;
-        parts.presences.insert(*root, presence);
+        if presence.is_complete {
+            parts.presences.insert(*root, presence);
+        }
         Some(presence)
     }
 

@@ -27,7 +27,7 @@ fn fib(function: &str, executor: &str, n: u32) -> InvokeRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invocation_survives_the_death_of_its_executor() {
-    let mut mesh = Mesh::start(3).await;
+    let mut mesh = Mesh::with_short_leases(3).await;
     let function = mesh.deploy(0, SPIN).await;
     // An input that lies on both other nodes, so that neither run is the caller's own.
     let text = "x".repeat(1 << 20);

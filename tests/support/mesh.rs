@@ -16,8 +16,9 @@ use tokio_stream::StreamExt;
 
 static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
-/// A short lease, so that silence is noticed within a test's patience.
-const LEASE_TTL: &str = "2s";
+/// The setting that shortens leases, so that silence is noticed within a
+/// test's patience. On a busy machine it is noticed where there is none, too.
+const SHORT_LEASES: (&str, &str) = ("TIMEROSE_SCHEDULER__LEASE_TTL", "2s");
 
 /// Running nodes.
 pub(crate) struct Mesh {
@@ -28,14 +29,21 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Starts `count` nodes.
     pub(crate) async fn start(count: usize) -> Self {
+        Self::with(count, Vec::new()).await
+    }
+
+    /// Starts `count` nodes with leases of two seconds.
+    pub(crate) async fn with_short_leases(count: usize) -> Self {
+        let (key, value) = SHORT_LEASES;
+        Self::with(count, vec![(key.to_owned(), value.to_owned())]).await
+    }
+
+    async fn with(count: usize, environment: Vec<(String, String)>) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let options = NodesOptions {
             ipfs: ipfs(),
             timerose: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
-            environment: vec![(
-                "TIMEROSE_SCHEDULER__LEASE_TTL".to_owned(),
-                LEASE_TTL.to_owned(),
-            )],
+            environment,
             ..NodesOptions::default()
         };
         let nodes = Nodes::start(count, &options).await.unwrap();
@@ -164,7 +172,13 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Kubo's program.
+/// Kubo's program: `$IPFS_BIN`, or what `scripts/install-kubo` finds or gets.
 fn ipfs() -> PathBuf {
-    std::env::var_os("IPFS_BIN").map_or_else(|| PathBuf::from("ipfs"), PathBuf::from)
+    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/install-kubo");
+        let found = std::process::Command::new(script).output().unwrap();
+        assert!(found.status.success(), "{found:?}");
+        PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
+    });
+    std::env::var_os("IPFS_BIN").map_or_else(|| FOUND.clone(), PathBuf::from)
 }

@@ -31,8 +31,6 @@ use crate::{
 
 /// How long others may still answer once a candidate holds everything.
 const SETTLE: Duration = Duration::from_millis(60);
-/// How long a candidate may take to answer a probe, its link being up.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Candidates asked for one invocation.
 const MAX_CANDIDATES: usize = 64;
 
@@ -126,13 +124,7 @@ impl Placement {
             return (peer, began.elapsed(), Err(error.to_string()));
         }
         let began = Instant::now();
-        let answer = self
-            .probe(
-                &address,
-                prepared,
-                until.min(Instant::now() + PROBE_TIMEOUT),
-            )
-            .await;
+        let answer = self.probe(&address, prepared, until).await;
         let rtt = self.mesh.rtt(&peer).unwrap_or_else(|| began.elapsed());
         (peer, rtt, answer)
     }
@@ -245,8 +237,6 @@ impl Search {
     fn finish(mut self, prepared: &Prepared) -> Found {
         let rules = Rules {
             local_only: prepared.request.local_only && self.seeks_input,
-            code_bytes: 0,
-            input_bytes: None,
         };
         let considered = self
             .considered

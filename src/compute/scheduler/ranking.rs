@@ -18,7 +18,9 @@ const FETCH_ROUND_TRIP_MS: u64 = 20;
 const COMPILE_MS: u64 = 150;
 /// Milliseconds for loading code that is there.
 const LOAD_MS: u64 = 5;
-/// Milliseconds a run takes where none was seen.
+/// Bytes of code that a node without it must fetch.
+const ASSUMED_CODE_BYTES: u64 = 256 << 10;
+/// Milliseconds a run takes where nobody saw one.
 const ASSUMED_RUN_MS: u64 = 50;
 
 /// One candidate as the scheduler knows it.
@@ -39,10 +41,6 @@ pub(crate) struct Considered {
 pub(crate) struct Rules {
     /// Only where the whole input is proved to lie.
     pub(crate) local_only: bool,
-    /// Bytes of code that a node without it must fetch.
-    pub(crate) code_bytes: u64,
-    /// The input's size, where the caller knows it.
-    pub(crate) input_bytes: Option<u64>,
 }
 
 /// Ranks `considered`; ties are broken by `tie`, so that equal candidates
@@ -52,10 +50,13 @@ pub(crate) fn rank(
     rules: Rules,
     tie: impl Fn(&str) -> u64,
 ) -> Explanation {
-    let total = input_total(&considered, rules.input_bytes);
+    let known = Known {
+        input_bytes: input_total(&considered),
+        run_ms: run_time(&considered),
+    };
     let mut candidates: Vec<Candidate> = considered
         .into_iter()
-        .map(|c| weigh(c, rules, total))
+        .map(|c| weigh(c, rules, known))
         .collect();
     candidates.sort_by_cached_key(|c| {
         (
@@ -71,9 +72,24 @@ pub(crate) fn rank(
     }
 }
 
-/// The input's size: what the caller knows, or the largest anyone accounts for.
-fn input_total(considered: &[Considered], known: Option<u64>) -> u64 {
-    let accounted = considered
+/// What holds for every candidate alike.
+#[derive(Clone, Copy)]
+struct Known {
+    input_bytes: u64,
+    run_ms: u64,
+}
+
+/// The run time of a candidate that has not run this yet: what others saw.
+fn run_time(considered: &[Considered]) -> u64 {
+    let seen = considered
+        .iter()
+        .filter_map(|c| c.answer.as_ref().ok()?.run_ms);
+    seen.min().unwrap_or(ASSUMED_RUN_MS)
+}
+
+/// The input's size: the largest that anyone accounts for.
+fn input_total(considered: &[Considered]) -> u64 {
+    considered
         .iter()
         .filter_map(|c| c.answer.as_ref().ok()?.input)
         .map(|p| {
@@ -81,16 +97,16 @@ fn input_total(considered: &[Considered], known: Option<u64>) -> u64 {
                 .saturating_add(p.missing_bytes)
                 .saturating_add(p.unknown_bytes)
         })
-        .max();
-    known.or(accounted).unwrap_or(0)
+        .max()
+        .unwrap_or(0)
 }
 
-fn weigh(considered: Considered, rules: Rules, total: u64) -> Candidate {
+fn weigh(considered: Considered, rules: Rules, known: Known) -> Candidate {
     let presence = considered.answer.as_ref().ok().and_then(|r| r.input);
-    let (bytes_local, bytes_missing) = account(presence, total);
+    let (bytes_local, bytes_missing) = account(presence, known.input_bytes);
     let terms = considered.answer.as_ref().map_or_else(
         |_| Terms::default(),
-        |report| terms(report, considered.rtt, bytes_missing, rules.code_bytes),
+        |report| terms(report, considered.rtt, bytes_missing, known.run_ms),
     );
     let veto = veto(&considered, rules, presence);
     Candidate {
@@ -116,14 +132,18 @@ fn account(presence: Option<Presence>, total: u64) -> (u64, u64) {
     }
 }
 
-fn terms(report: &CandidateReport, rtt: Duration, missing: u64, code_bytes: u64) -> Terms {
-    let run = report.run_ms.unwrap_or(ASSUMED_RUN_MS);
+fn terms(report: &CandidateReport, rtt: Duration, missing: u64, run_ms: u64) -> Terms {
+    let run = report.run_ms.unwrap_or(run_ms);
     let speed = if report.fetch_bytes_per_s == 0 {
         ASSUMED_BYTES_PER_S
     } else {
         report.fetch_bytes_per_s
     };
-    let wanted = missing.saturating_add(if report.has_code { 0 } else { code_bytes });
+    let wanted = missing.saturating_add(if report.has_code {
+        0
+    } else {
+        ASSUMED_CODE_BYTES
+    });
     let exchange = if wanted > 0 { FETCH_ROUND_TRIP_MS } else { 0 };
     Terms {
         rtt: u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX),
