@@ -18,7 +18,10 @@ use crate::{
     kubo,
     model::Block,
     task::Tasks,
-    wire::{block::DAG_CBOR, car, cid_of, dagcbor},
+    wire::{
+        block::{DAG_CBOR, RAW},
+        car, cid_of, dagcbor,
+    },
 };
 
 /// Blocks that may wait; more stay in the store alone.
@@ -79,10 +82,16 @@ async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Block>) {
     }
 }
 
+/// The same bytes as a leaf: a recursive pin of the batch keeps the block and
+/// does not follow a receipt to its call and on to the whole input.
+fn as_leaf(cid: &Cid) -> Cid {
+    Cid::new_v1(RAW, *cid.hash())
+}
+
 async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
     batch.sort_by_key(|block| block.cid);
     batch.dedup_by_key(|block| block.cid);
-    let items = batch.iter().map(|block| block.cid).collect();
+    let items = batch.iter().map(|block| as_leaf(&block.cid)).collect();
     let root = Batch {
         timerose: "batch/1",
         items,

@@ -92,6 +92,11 @@ async fn the_invocation_runs_where_the_data_lies_and_the_data_stays_there() {
     let wordcount = include_bytes!("../../examples/wordcount/wordcount.wasm");
     let function = mesh.deploy(0, wordcount).await;
     let request = request(&function, &input);
+    until("the mesh is quiet and the holder found", async || {
+        let found = mesh.client(0).schedule(&request, None).await;
+        found.is_ok_and(|f| f.chosen == Some(mesh.peer(holder)))
+    })
+    .await;
     mesh.invoke(0, &request).await.unwrap();
     let before = moved(&mesh, holder).await;
     for run in 0..RUNS {

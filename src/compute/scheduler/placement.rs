@@ -31,6 +31,9 @@ use crate::{
 
 /// How long others may still answer once a candidate holds everything.
 const SETTLE: Duration = Duration::from_millis(60);
+/// How much longer a provider of the input is waited for while nobody is known
+/// to hold it: fetching it would take longer still.
+const PROVIDER_GRACE: Duration = Duration::from_millis(800);
 /// Candidates asked for one invocation.
 const MAX_CANDIDATES: usize = 64;
 
@@ -118,13 +121,13 @@ impl Placement {
         until: Instant,
     ) -> (PeerId, Duration, Result<CandidateReport, String>) {
         let address = Address::from(peer);
-        let wait = until.duration_since(Instant::now());
+        let wait = (until + PROVIDER_GRACE).duration_since(Instant::now());
         let began = Instant::now();
         if let Err(error) = self.mesh.connect(&address, &addresses, wait).await {
             return (peer, began.elapsed(), Err(error.to_string()));
         }
         let began = Instant::now();
-        let answer = self.probe(&address, prepared, until).await;
+        let answer = self.probe(&address, prepared, until + PROVIDER_GRACE).await;
         let rtt = self.mesh.rtt(&peer).unwrap_or_else(|| began.elapsed());
         (peer, rtt, answer)
     }
@@ -183,8 +186,20 @@ impl Search {
     }
 
     fn stop_at(&self) -> Instant {
-        self.settled
-            .map_or(self.until, |settled| settled.min(self.until))
+        match self.settled {
+            Some(settled) => settled.min(self.until),
+            None if self.awaits_a_provider() => self.until + PROVIDER_GRACE,
+            None => self.until,
+        }
+    }
+
+    fn awaits_a_provider(&self) -> bool {
+        let provides = |c: &Considered| c.sources.contains(&Source::Input.as_str());
+        self.seeks_input
+            && self
+                .considered
+                .values()
+                .any(|c| provides(c) && c.answer.is_err())
     }
 
     /// Notes a hint; gives whom to ask, if it names somebody new.
