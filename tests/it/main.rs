@@ -27,6 +27,7 @@ mod kubo_directory;
 mod kubo_pubsub;
 mod kubo_routing;
 mod kubo_watch;
+mod mesh_identity;
 mod mesh_messages;
 mod mesh_node;
 mod mesh_restarts;

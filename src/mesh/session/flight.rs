@@ -22,6 +22,8 @@ const SPAN: u64 = 2_048;
 const RTO_MIN: Duration = Duration::from_millis(20);
 const RTO_MAX: Duration = Duration::from_secs(2);
 const RTO_UNMEASURED: Duration = Duration::from_millis(200);
+/// Beyond a first repetition, which is what counts as a sign of loss.
+const TRIES_AFTER_PROGRESS: u32 = 2;
 /// Departures remembered for measuring round trips.
 const DEPARTURES: usize = 256;
 /// Echoes held longer say little about the way.
@@ -123,8 +125,10 @@ impl Flight {
         }
     }
 
-    /// Takes an acknowledgement in.
+    /// Takes an acknowledgement in. One that settles something ends the
+    /// back-off of the rest: the other side had no room, and has some again.
     pub(super) fn on_ack(&mut self, ack: &Ack, now: Instant) {
+        let before = self.sent.len();
         self.sent.retain(|number, _| {
             let is_above = *number > ack.upto;
             is_above
@@ -133,6 +137,11 @@ impl Flight {
                     .iter()
                     .any(|(first, last)| (first..=last).contains(&number))
         });
+        if self.sent.len() < before {
+            for sent in self.sent.values_mut() {
+                sent.tries = sent.tries.min(TRIES_AFTER_PROGRESS);
+            }
+        }
         if ack.echo > self.echo {
             self.measure(ack, now);
             self.echo = ack.echo;
@@ -224,6 +233,20 @@ mod tests {
         );
         assert!(flight.resend(lost, 3, start + ms(4)));
         assert_eq!(flight.due(start + ms(4)).count(), 0);
+    }
+
+    #[test]
+    fn progress_ends_the_back_off_of_the_rest() {
+        let (mut flight, start) = (Flight::default(), Instant::now());
+        flight.send(Bytes::new(), 1, start);
+        let rest = flight.send(Bytes::new(), 1, start);
+        for frame in 2..8 {
+            flight.resend(rest, frame, start);
+        }
+        assert_eq!(flight.due(start + ms(500)).count(), 1);
+        flight.on_ack(&ack(1, 0, ms(0)), start);
+        assert_eq!(flight.due(start + ms(399)).count(), 0);
+        assert_eq!(flight.due(start + ms(400)).count(), 1);
     }
 
     #[test]

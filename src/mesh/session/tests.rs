@@ -245,7 +245,7 @@ const STORM: Weather = Weather {
 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn every_message_arrives_exactly_once_while_the_session_lives(
         seed: u64,
@@ -336,4 +336,23 @@ fn greetings_that_nobody_answers_end() {
         world.step();
     }
     assert_eq!(world.sides[0].downs, [DownReason::Unanswered]);
+}
+
+#[test]
+fn a_peer_that_speaks_and_hears_nothing_is_deaf_to_us() {
+    let mut world = World::new(1, CALM, Plant::Nothing);
+    world.exchange(1, Duration::from_secs(1)).unwrap();
+    world.sides[0].peer.enqueue(Bytes::from_static(b"unheard"));
+    for step in 0..8_000 {
+        world.wire.retain(|(_, to, _)| *to == 0);
+        if step % 500 == 0 {
+            world.sides[1]
+                .peer
+                .enqueue(Bytes::from(format!("chatter {step}")));
+        }
+        world.step();
+    }
+    let a = &world.sides[0];
+    assert!(a.peer.is_deaf_to_us(world.now));
+    assert_eq!(a.downs, []);
 }
