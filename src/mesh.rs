@@ -14,7 +14,7 @@
 //! ```
 //!
 //! One carrier so far, pubsub. A Kubo p2p stream would carry the same envelopes
-//! beside [`publisher`] and [`inbox`]; sealing happens in
+//! beside `publisher` and `inbox`; sealing happens in
 //! [`crate::wire::envelope`]; a durable outbox would sit above [`Mesh::send`].
 
 mod clock;

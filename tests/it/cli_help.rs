@@ -1,4 +1,6 @@
 //! Help, completions, and the generated reference pages.
+//!
+//! Long because: the snapshot of the whole help is one literal.
 
 use std::path::Path;
 

@@ -77,10 +77,7 @@ fn a_small_input_moves_to_a_free_node_rather_than_wait_in_a_queue() {
 
 #[test]
 fn local_only_takes_nobody_without_proof_and_says_what_is_lacking() {
-    let rules = Rules {
-        local_only: true,
-        ..Rules::default()
-    };
+    let rules = Rules { local_only: true };
     let best = first(vec![candidate("some", report(share(5, 7, 0)))], rules);
     assert!(
         best.veto
