@@ -38,4 +38,7 @@ mod sandbox_process;
 mod sandbox_room;
 mod sandbox_runs;
 mod sandbox_wordcount;
+mod scripts_install_kubo;
+mod scripts_kubo_config;
+mod scripts_steps;
 mod tidy;

@@ -16,5 +16,7 @@ mod support;
 
 mod calls;
 mod faults;
+mod harness;
+mod kubo_config;
 mod load;
 mod placement;

@@ -7,6 +7,7 @@
 
 pub(crate) mod fake_kubo;
 pub(crate) mod mesh;
+pub(crate) mod skip;
 
 /// Waits until `is_so`, looking often; panics naming `what` after ten seconds.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
