@@ -25,7 +25,10 @@ struct Machine {
 impl Machine {
     /// With an old `ipfs` and no `go` that works.
     fn new() -> Self {
-        let machine = Self { root: TempDir::new().unwrap(), dist: dead_server() };
+        let machine = Self {
+            root: TempDir::new().unwrap(),
+            dist: dead_server(),
+        };
         let programs = machine.programs();
         std::fs::create_dir(&programs).unwrap();
         program(&programs.join("ipfs"), &format!("echo {OLD}"));
@@ -50,7 +53,10 @@ impl Machine {
         let mut command = Command::new(script);
         command
             .args(flags)
-            .env("PATH", format!("{}:/usr/bin:/bin", self.programs().display()))
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin", self.programs().display()),
+            )
             .env("TIMEROSE_CACHE", self.root.path().join("cache"))
             .env("TIMEROSE_KUBO_DIST", &self.dist)
             .env_remove("IPFS_BIN");
@@ -60,7 +66,10 @@ impl Machine {
     /// Runs the script beside the server that it asks.
     async fn install_online(&self, flags: &[&str]) -> Output {
         let mut command = self.command(flags);
-        tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+        tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap()
+            .unwrap()
     }
 }
 
@@ -144,7 +153,10 @@ fn an_ipfs_that_is_too_old_is_passed_over_and_named() {
     assert_eq!(stdout(&output), "");
     assert!(!output.status.success());
     let said = stderr(&output);
-    assert!(said.contains("ipfs is Kubo 0.42.9, older than 0.43.0"), "{said}");
+    assert!(
+        said.contains("ipfs is Kubo 0.42.9, older than 0.43.0"),
+        "{said}"
+    );
     assert!(said.contains("hint: "), "{said}");
 }
 
@@ -155,12 +167,21 @@ async fn a_release_with_the_right_checksum_is_installed_once() {
     let mut machine = Machine::new();
     machine.dist = releases(archive, sum).await;
     let output = machine.install_online(&[]).await;
-    assert_eq!(stdout(&output), machine.cached().display().to_string(), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        machine.cached().display().to_string(),
+        "{}",
+        stderr(&output)
+    );
 
     machine.dist = dead_server();
     let again = machine.install_online(&[]).await;
     assert_eq!(stdout(&again), machine.cached().display().to_string());
-    assert!(!stderr(&again).contains("downloading"), "{}", stderr(&again));
+    assert!(
+        !stderr(&again).contains("downloading"),
+        "{}",
+        stderr(&again)
+    );
 }
 
 #[tokio::test]
@@ -195,7 +216,12 @@ fn with_the_server_dead_it_says_so_and_builds_from_source() {
     let machine = Machine::new();
     program(&machine.programs().join("go"), GO);
     let output = machine.install(&[]);
-    assert_eq!(stdout(&output), machine.cached().display().to_string(), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        machine.cached().display().to_string(),
+        "{}",
+        stderr(&output)
+    );
     assert!(stderr(&output).contains("falling back to a build from source"));
 }
 
@@ -205,7 +231,12 @@ fn from_source_builds_although_there_is_one() {
     program(&machine.programs().join("ipfs"), &format!("echo {NEW}"));
     program(&machine.programs().join("go"), GO);
     let output = machine.install(&["--from-source"]);
-    assert_eq!(stdout(&output), machine.cached().display().to_string(), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        machine.cached().display().to_string(),
+        "{}",
+        stderr(&output)
+    );
     assert!(!stderr(&output).contains("downloading"));
 }
 
@@ -214,7 +245,10 @@ fn without_go_the_error_says_which_go_is_needed() {
     let output = Machine::new().install(&[]);
     assert!(!output.status.success());
     let said = stderr(&output);
-    assert!(said.contains("error: Kubo cannot be built: Go 1.26"), "{said}");
+    assert!(
+        said.contains("error: Kubo cannot be built: Go 1.26"),
+        "{said}"
+    );
     assert!(said.contains("hint: "), "{said}");
 }
 

@@ -19,9 +19,16 @@ impl Repo {
     /// Nothing, and a note, where there is no Kubo.
     fn new() -> Option<Self> {
         let ipfs = ipfs_or_skip()?;
-        let repo = Self { dir: TempDir::new().unwrap(), ipfs };
+        let repo = Self {
+            dir: TempDir::new().unwrap(),
+            ipfs,
+        };
         let made = repo.ipfs(&["init"]);
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         Some(repo)
     }
 
@@ -53,8 +60,9 @@ impl Repo {
 
     fn files(&self) -> Vec<String> {
         let entries = self.dir.path().read_dir().unwrap().map(Result::unwrap);
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -137,7 +145,10 @@ fn the_private_key_is_not_copied() {
 #[test]
 fn without_a_repository_the_error_says_what_to_do() {
     let Some(ipfs) = ipfs_or_skip() else { return };
-    let repo = Repo { dir: TempDir::new().unwrap(), ipfs };
+    let repo = Repo {
+        dir: TempDir::new().unwrap(),
+        ipfs,
+    };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubo-config/apply");
     let output = repo.run(&script, &[]);
     let said = String::from_utf8_lossy(&output.stderr);

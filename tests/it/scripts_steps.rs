@@ -50,7 +50,11 @@ fn a_test_that_could_not_run_counts_as_skipped_and_is_named() {
     );
     let (lines, ok) = counted(&steps);
     assert_eq!(lines.last().unwrap(), "2 passed, 0 failed, 1 skipped");
-    assert!(lines.iter().any(|line| line.contains("sandbox::x: no compiler")));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("sandbox::x: no compiler"))
+    );
     assert!(ok);
 }
 
@@ -89,7 +93,10 @@ fn a_pre_release_is_older_than_its_release() {
     ];
     for (version, enough) in versions {
         let script = format!(". scripts/lib.sh; at_least {version} 0.43.0");
-        let status = Command::new("bash").args(["-c", &script]).current_dir(root()).status();
+        let status = Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(root())
+            .status();
         assert_eq!(status.unwrap().success(), enough, "{version}");
     }
 }

@@ -21,7 +21,11 @@ async fn apply(kubo: &KuboDaemon, flags: &[&str]) {
         .output()
         .await
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -35,14 +39,24 @@ async fn a_kubo_with_a_swarm_key_starts_with_the_private_settings() {
     std::fs::write(kubo.repo().join("swarm.key"), key).unwrap();
     apply(kubo, &["--private"]).await;
     kubo.restart().await.unwrap();
-    assert!(kubo.process().log().contains("private network"), "{}", kubo.process().log());
+    assert!(
+        kubo.process().log().contains("private network"),
+        "{}",
+        kubo.process().log()
+    );
 }
 
 /// What TimeRose calls, and what it must not be able to. Called without
 /// arguments, an open command answers 400 or 500, a closed one 403.
 const OPEN: [&str; 4] = ["id", "pin/ls", "get", "pubsub/ls"];
-const CLOSED: [&str; 6] =
-    ["config", "key/list", "shutdown", "files/ls", "repo/gc", "pubsub/reset"];
+const CLOSED: [&str; 6] = [
+    "config",
+    "key/list",
+    "shutdown",
+    "files/ls",
+    "repo/gc",
+    "pubsub/reset",
+];
 
 #[tokio::test]
 async fn the_secret_opens_the_calls_of_timerose_and_no_others() {
@@ -60,22 +74,40 @@ async fn the_secret_opens_the_calls_of_timerose_and_no_others() {
     let secret = format!("Bearer {token}");
     assert_eq!(status(&api, "id", "Bearer guessed").await, 403);
     for command in OPEN {
-        assert_ne!(status(&api, command, &secret).await, 403, "{command} is closed");
+        assert_ne!(
+            status(&api, command, &secret).await,
+            403,
+            "{command} is closed"
+        );
     }
     for command in CLOSED {
-        assert_eq!(status(&api, command, &secret).await, 403, "{command} is open");
+        assert_eq!(
+            status(&api, command, &secret).await,
+            403,
+            "{command} is open"
+        );
     }
 }
 
 /// A daemon whose RPC asks for a secret, once it answers.
 async fn guarded_daemon(repo: &Path, ipfs: &Path, api: &str, secret: &str) -> Process {
     let mut command = tokio::process::Command::new(ipfs);
-    command.arg("daemon").env("IPFS_PATH", repo).env("IPFS_TELEMETRY", "off");
+    command
+        .arg("daemon")
+        .env("IPFS_PATH", repo)
+        .env("IPFS_TELEMETRY", "off");
     let process = Process::start("kubo", command, &repo.with_extension("log")).unwrap();
     let endpoint: Endpoint = api.parse().unwrap();
     let auth = Some(secret.parse().unwrap());
-    let client = Client::new(Config { auth, ..Config::new(endpoint) }).unwrap();
-    until("the guarded daemon answers", async || client.id().await.is_ok()).await;
+    let client = Client::new(Config {
+        auth,
+        ..Config::new(endpoint)
+    })
+    .unwrap();
+    until("the guarded daemon answers", async || {
+        client.id().await.is_ok()
+    })
+    .await;
     process
 }
 
@@ -83,6 +115,8 @@ async fn guarded_daemon(repo: &Path, ipfs: &Path, api: &str, secret: &str) -> Pr
 async fn status(api: &str, command: &str, secret: &str) -> u16 {
     let (_, port) = api.rsplit_once('/').unwrap();
     let url = format!("http://127.0.0.1:{port}/api/v0/{command}");
-    let request = reqwest::Client::new().post(url).header("Authorization", secret);
+    let request = reqwest::Client::new()
+        .post(url)
+        .header("Authorization", secret);
     request.send().await.unwrap().status().as_u16()
 }

@@ -24,7 +24,9 @@ pub(crate) fn ipfs() -> Option<PathBuf> {
         return Some(named.into());
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join("ipfs")).find(|ipfs| ipfs.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join("ipfs"))
+        .find(|ipfs| ipfs.is_file())
 }
 
 /// The same, or a note that there is none.
