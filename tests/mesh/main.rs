@@ -16,5 +16,6 @@ mod support;
 
 mod calls;
 mod faults;
+mod kubo_contract;
 mod load;
 mod placement;
