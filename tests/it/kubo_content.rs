@@ -11,16 +11,12 @@ use timerose::kubo::{
     Add, AddBody, BLOCK_LIMIT, Cat, Client, Codec, Error, Fetch, PinAdd, verify_block,
 };
 
-use crate::support::fake_kubo::{Cut, FakeKubo, FakeNet, Held};
+use crate::support::{
+    fake_kubo::{Cut, FakeKubo, FakeNet, Held},
+    noise,
+};
 
 const LIMIT: usize = 64 << 20;
-
-/// Bytes that do not repeat within a chunk.
-fn noise(size: usize) -> Bytes {
-    (0..size as u64)
-        .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect()
-}
 
 async fn add(client: &Client, bytes: &Bytes) -> Cid {
     client

@@ -13,7 +13,7 @@ use crate::support::{
 async fn next(subscription: &mut Subscription) -> Result<Option<bytes::Bytes>, Error> {
     let message = timeout(Duration::from_secs(5), subscription.next())
         .await
-        .expect("a message");
+        .unwrap();
     Ok(message?.map(|message| message.data))
 }
 

@@ -18,5 +18,6 @@ mod calls;
 mod faults;
 mod harness;
 mod kubo_config;
+mod kubo_contract;
 mod load;
 mod placement;

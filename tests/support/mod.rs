@@ -20,3 +20,10 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
+
+/// `size` bytes that look random and are always the same.
+pub(crate) fn noise(size: usize) -> bytes::Bytes {
+    (0..size as u64)
+        .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect()
+}

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+use super::unixfs::Blocks;
+
 #[derive(Deserialize, Serialize)]
 struct Header {
     roots: Vec<Cid>,
@@ -35,7 +37,7 @@ fn section(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Roots and blocks, or why it is no whole CAR.
-pub(super) fn decode(bytes: &Bytes) -> Result<(Vec<Cid>, Vec<(Cid, Bytes)>), String> {
+pub(super) fn decode(bytes: &Bytes) -> Result<(Vec<Cid>, Blocks), String> {
     let (header, mut rest) = take(bytes)?;
     let header: Header = serde_ipld_dagcbor::from_slice(header).map_err(|e| e.to_string())?;
     let mut blocks = vec![];
