@@ -126,13 +126,18 @@ impl Watcher {
         }
     }
 
-    /// Probes until the RPC answers; gives the api file that was there before.
+    /// Probes until the RPC answers; gives the api file that led to it.
     async fn down(&mut self) -> Option<FileMark> {
         let mut pause = FIRST_RETRY;
         loop {
             let mark = self.mark().await;
-            match self.probe().await {
-                Ok(node) if mark.is_some() || !self.client.endpoint().is_named_by_file() => {
+            let answer = self.probe().await;
+            // A file written meanwhile may name another daemon than the one that
+            // answered.
+            let is_settled = self.mark().await == mark;
+            let is_named = mark.is_some() || !self.client.endpoint().is_named_by_file();
+            match answer {
+                Ok(node) if is_settled && is_named => {
                     self.era += 1;
                     info!(kubo.peer = %node.peer, kubo.era = self.era, "Kubo answers");
                     self.presence.send_replace(Presence::Up {
@@ -143,7 +148,7 @@ impl Watcher {
                 }
                 // A daemon that has removed its file is stopping, and may answer
                 // to the end.
-                Ok(_stopping) => {}
+                Ok(_stopping_or_starting) => {}
                 Err(error) => tracing::debug!(%error, "Kubo does not answer"),
             }
             let _nudged = timeout(pause, self.nudge.notified()).await;
