@@ -48,6 +48,12 @@ pub enum Error {
         /// Its process id.
         pid: u32,
     },
+    /// What a sidecar started is still there although the sidecar is gone.
+    #[error("processes of the sidecar {pid} outlived it")]
+    LeftBehind {
+        /// The sidecar's process id, the number of the group.
+        pid: u32,
+    },
     /// A configuration that is not what Kubo writes.
     #[error("the configuration in {} cannot be edited: {reason}", path.display())]
     Configuration {

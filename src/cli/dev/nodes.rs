@@ -3,13 +3,19 @@
 //! Takes a number and the programs; gives nodes in a folder of their own,
 //! which goes with them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures_util::future::{join_all, try_join_all};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Error, KuboDaemon, KuboOptions, SidecarOptions, SidecarProcess};
+
+/// How long what a sidecar started may outlive it.
+const ORPHANS: Duration = Duration::from_secs(2);
 
 /// What each node is made of.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +99,7 @@ impl Nodes {
         let Self { mut nodes, root } = self;
         let ended = join_all(nodes.iter_mut().map(|node| node.sidecar.stop())).await;
         ended.into_iter().collect::<Result<Vec<_>, _>>()?;
+        nobody_left(&nodes).await?;
         let ended = join_all(nodes.iter_mut().map(|node| node.kubo.stop())).await;
         ended.into_iter().collect::<Result<Vec<_>, _>>()?;
         drop(nodes);
@@ -136,6 +143,17 @@ pub async fn start_kubos(
         }
     }
     Ok(kubos)
+}
+
+/// The processes of guests notice by themselves that their sidecar is gone.
+async fn nobody_left(nodes: &[Node]) -> Result<(), Error> {
+    for node in nodes {
+        let process = node.sidecar.process();
+        if !process.group_ends_within(ORPHANS).await {
+            return Err(Error::LeftBehind { pid: process.pid() });
+        }
+    }
+    Ok(())
 }
 
 fn node_folder(root: &Path, index: usize) -> PathBuf {
