@@ -83,6 +83,15 @@ fn request(function: &str, input: &str) -> InvokeRequest {
     }
 }
 
+/// Waits until the mesh is quiet enough for the holder to be found.
+async fn is_found(mesh: &Mesh, request: &InvokeRequest, holder: usize) {
+    until("the holder is found", async || {
+        let found = mesh.client(0).schedule(request, None).await;
+        found.is_ok_and(|f| f.chosen == Some(mesh.peer(holder)))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_invocation_runs_where_the_data_lies_and_the_data_stays_there() {
     let mesh = Mesh::start(NODES).await;
@@ -92,11 +101,7 @@ async fn the_invocation_runs_where_the_data_lies_and_the_data_stays_there() {
     let wordcount = include_bytes!("../../examples/wordcount/wordcount.wasm");
     let function = mesh.deploy(0, wordcount).await;
     let request = request(&function, &input);
-    until("the mesh is quiet and the holder found", async || {
-        let found = mesh.client(0).schedule(&request, None).await;
-        found.is_ok_and(|f| f.chosen == Some(mesh.peer(holder)))
-    })
-    .await;
+    is_found(&mesh, &request, holder).await;
     mesh.invoke(0, &request).await.unwrap();
     let before = moved(&mesh, holder).await;
     for run in 0..RUNS {
@@ -146,6 +151,7 @@ async fn local_only_wants_proof_and_says_what_nobody_holds() {
         local_only: true,
         ..request(&function, &input)
     };
+    is_found(&mesh, &local, 1).await;
     let finished = mesh.invoke(0, &local).await.unwrap();
     assert_eq!(finished.executor, mesh.peer(1), "a whole walk is proof too");
     let file = format!("{input}/000.txt");
