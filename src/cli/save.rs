@@ -51,6 +51,9 @@ pub(super) async fn save(output: Output, path: &Path) -> Result<(), Stop> {
 }
 
 async fn save_file(mut bytes: ByteStream, path: &Path) -> Result<(), Stop> {
+    if path.exists() && !path.is_file() {
+        return pour(bytes, path).await;
+    }
     let mut temporary = tempfile::NamedTempFile::new_in(above(path)).map_err(|e| file(path, &e))?;
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(|e| truncated(&e))?;
@@ -58,6 +61,18 @@ async fn save_file(mut bytes: ByteStream, path: &Path) -> Result<(), Stop> {
     }
     widen(temporary.as_file(), 0o644).map_err(|e| file(path, &e))?;
     temporary.persist(path).map_err(|e| file(path, &e.error))?;
+    Ok(())
+}
+
+/// Writes into what is no file, such as `/dev/null` or a pipe: it stays what it
+/// is, where a rename would put a file in its place.
+async fn pour(mut bytes: ByteStream, path: &Path) -> Result<(), Stop> {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    let mut device = opened.map_err(|e| file(path, &e))?;
+    while let Some(chunk) = bytes.next().await {
+        let chunk = chunk.map_err(|e| truncated(&e))?;
+        device.write_all(&chunk).map_err(|e| file(path, &e))?;
+    }
     Ok(())
 }
 

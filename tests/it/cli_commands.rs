@@ -288,12 +288,26 @@ async fn logs_deploy_rm_cancel_and_shutdown_say_what_they_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_an_output_is_saved_to_stays_a_device() {
+    let served = Served::start(false).await;
+    let link = served.dir.path().join("null");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let saved = said(&served, &["result", ID, "-o", link.to_str().unwrap()]).await;
+    assert_eq!(saved.code, 0, "{}", saved.stderr);
+    assert!(link.is_symlink(), "nothing took the device's place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_has_enough_is_no_error() {
     let served = Served::start(false).await;
     *served.fake.output.lock().await = vec![b'x'; 8 << 20];
-    let mut child = command(served.dir.path(), &["result", ID, "-o", "/dev/null"])
-        .spawn()
-        .unwrap();
+    let saved = served.dir.path().join("saved");
+    let mut child = command(
+        served.dir.path(),
+        &["result", ID, "-o", saved.to_str().unwrap()],
+    )
+    .spawn()
+    .unwrap();
     drop(child.stdout.take());
     let _saved = end(served.dir.path(), child).await;
     let mut child = command(served.dir.path(), &["invoke", "wordcount"])
