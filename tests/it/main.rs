@@ -32,6 +32,8 @@ mod mesh_messages;
 mod mesh_node;
 mod mesh_restarts;
 mod mesh_search;
+mod node_search;
+mod node_whole;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;

@@ -54,6 +54,8 @@ pub(crate) struct Faults {
     pub no_pubsub: bool,
     /// How long `routing/findprovs` takes before its first answer.
     pub find_delay: Duration,
+    /// How long `swarm/connect` tries one who is not there.
+    pub dial_delay: Duration,
     /// Providers that do not exist.
     pub dead_providers: Vec<PeerId>,
     /// The version it says to be.

@@ -5,6 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{body::Body, http::Request, response::Response};
 use bytes::Bytes;
 use cid::Cid;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
@@ -162,9 +163,9 @@ async fn dispatch(state: &Arc<State>, call: &Call) -> Result<Response, String> {
         "pubsub/sub" => pubsub::subscribe(state, call),
         "pubsub/peers" => pubsub::peers(state, call),
         "pubsub/ls" => pubsub::topics(state),
-        "swarm/connect" => connect(state, call)?,
+        "swarm/connect" => connect(state, call).await?,
         "swarm/peering/add" => {
-            let _unreachable = connect(state, call);
+            let _unreachable = connect(state, call).now_or_never();
             reply::lines(&[json!({"ID": "x", "Status": "success"})], None)
         }
         "swarm/peers" => swarm_peers(state),
@@ -208,13 +209,15 @@ fn sign(state: &State, call: &Call) -> Response {
     )
 }
 
-fn connect(state: &State, call: &Call) -> Result<Response, String> {
+async fn connect(state: &State, call: &Call) -> Result<Response, String> {
     let peer = call.args[0].rsplit("/p2p/").next().unwrap();
-    let bad = || format!("connect {peer} failure: failed to dial: all dials failed");
-    let other = state
-        .net
-        .node(peer.parse().map_err(|_| bad())?)
-        .ok_or_else(bad)?;
+    let other = peer.parse().ok().and_then(|peer| state.net.node(peer));
+    let Some(other) = other else {
+        tokio::time::sleep(state.faults().dial_delay).await;
+        return Err(format!(
+            "connect {peer} failure: failed to dial: all dials failed"
+        ));
+    };
     state.net.connect(state.peer(), other.peer());
     Ok(reply::object(
         &json!({"Strings": [format!("connect {peer} success")]}),
