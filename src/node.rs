@@ -163,12 +163,13 @@ struct Base {
 }
 
 impl Base {
-    /// Looks at Kubo, opens the store, binds the sockets, gets the node key's
+    /// Looks at Kubo (its version, whether it has pubsub), opens the store, binds the sockets, gets the node key's
     /// word for the sidecar key.
     async fn open(config: &Config, home: &Home, mode: &Mode) -> Result<Self, Failure> {
         let kubo = config.kubo.client().map_err(|e| error::kubo(&e))?;
         let version = kubo.require_floor(config.kubo.allow_old).await;
         let version = version.map_err(|e| error::kubo(&e))?;
+        kubo.topics().await.map_err(|e| error::kubo(&e))?;
         let peer = kubo.id().await.map_err(|e| error::kubo(&e))?.peer;
         let store = Store::open(&home.state(), &peer.to_string()).map_err(|e| error::store(&e))?;
         let server = Self::listen(config, home, mode).await?;

@@ -44,6 +44,7 @@ impl Kind {
         let code = failure.code.as_str();
         match failure.class {
             Class::User if code.starts_with("bad_") => Self::Usage,
+            Class::User if code == "not_found" => Self::NotFound,
             Class::User => Self::Function,
             Class::Missing => Self::NotFound,
             Class::Refused => Self::Refused,

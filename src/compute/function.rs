@@ -26,6 +26,9 @@ use crate::{
 /// Bytes of the largest module that is accepted.
 const MAX_CODE_BYTES: usize = 32 << 20;
 
+/// Letters of a version 0 CID; other CIDs of a sha2-256 are longer.
+const SHORTEST_SHA256_CID: usize = 46;
+
 /// Deploys and finds functions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Functions {
@@ -100,7 +103,7 @@ impl Functions {
         let manifest = Manifest {
             name: draft.name,
             description: draft.description,
-            entry: draft.entry,
+            entry: draft.entry.or_else(|| checked.only_entry()),
             limits: draft.limits,
             pure: !draft.impure,
             may_repeat: draft.may_repeat,
@@ -177,6 +180,7 @@ impl Functions {
     ) -> Result<(Cid, Manifest), Failure> {
         let cid = match self.named(reference)? {
             Some(known) => parse_cid(&known.function)?,
+            None if is_name(reference) => return Err(unknown(reference)),
             None => self.resolve_path(reference, wait).await?,
         };
         Ok((cid, self.content.manifest(&cid, wait).await?))
@@ -285,6 +289,16 @@ struct Checked {
     entries: Vec<String>,
 }
 
+impl Checked {
+    /// The export that a call without an entry can only mean.
+    fn only_entry(&self) -> Option<String> {
+        match (self.abi, self.entries.as_slice()) {
+            (Abi::Scalar, [only]) => Some(only.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// Checks code; without an ABI, a module that cannot start as a command is
 /// taken for scalar exports.
 fn check(
@@ -335,6 +349,13 @@ fn of_row(row: &FunctionRow) -> Option<Deployed> {
     let manifest: Manifest = dagcbor::decode(&row.manifest).ok()?;
     let entries = serde_json::from_str(&row.entries).ok()?;
     Some(deployed(&row.cid.parse().ok()?, &manifest, entries))
+}
+
+/// Whether the text can only mean a function's name: no path, no CID, and too
+/// short for one that was mistyped.
+fn is_name(reference: &str) -> bool {
+    let is_long = reference.len() >= SHORTEST_SHA256_CID;
+    !is_long && !reference.contains('/') && reference.parse::<Cid>().is_err()
 }
 
 fn unknown(reference: &str) -> Failure {

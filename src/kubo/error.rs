@@ -231,13 +231,14 @@ impl Error {
                 "start Kubo with `ipfs daemon`, or say where it listens with --api"
             }
             Self::PubsubDisabled => {
-                "run `ipfs config --json Pubsub.Enabled true`, then restart the daemon"
+                "run `ipfs config --json Pubsub.Enabled true`, then restart `ipfs daemon`"
             }
             Self::Forbidden { .. } => {
                 "give the secret of Kubo's API.Authorizations with --api-auth, and list the command in its AllowedPaths"
             }
-            Self::NoCommand { .. } | Self::OldKubo { .. } => {
-                "install Kubo 0.43.0 or newer with `scripts/install-kubo`"
+            Self::NoCommand { .. } => "install Kubo 0.43.0 or newer with `scripts/install-kubo`",
+            Self::OldKubo { .. } => {
+                "install a newer one with `scripts/install-kubo`, or accept it with `timerose daemon --allow-old-kubo`"
             }
             Self::BadEndpoint { .. } => {
                 "write /ip4/127.0.0.1/tcp/5001, /unix/path/to/socket or http://host:port"

@@ -12,14 +12,15 @@ pub(super) fn kubo(error: &kubo_room::Error) -> Failure {
     let code = match error {
         E::Unreachable { .. } | E::Interrupted { .. } | E::Timeout { .. } => "kubo_unreachable",
         E::OldKubo { .. } => "kubo_too_old",
-        E::PubsubDisabled => "pubsub_disabled",
+        E::PubsubDisabled => "kubo_without_pubsub",
         E::Forbidden { .. } => "kubo_forbidden",
         _ => "kubo",
     };
-    hinted(
-        Failure::new(Class::Node, code, error.to_string()),
-        error.hint(),
-    )
+    let class = match error {
+        E::OldKubo { .. } => Class::Refused,
+        _ => Class::Node,
+    };
+    hinted(Failure::new(class, code, error.to_string()), error.hint())
 }
 
 pub(super) fn identity(error: &mesh_room::identity::Error) -> Failure {

@@ -21,9 +21,10 @@ pub enum Fault {
     #[error("the function exited with code {0}")]
     Exit(i32),
     /// The entry is not there.
-    #[error("the module exports no `{name}`; it has: {}", listed(.have))]
+    #[error("{}", missing(.name, .have))]
     MissingExport {
-        /// What was asked for.
+        /// What was asked for; empty where nothing was and it could not be
+        /// told.
         name: String,
         /// Functions that are there, at most 20.
         have: Vec<String>,
@@ -172,6 +173,15 @@ pub(super) fn of_io(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull,
         _ => Error::Io(error),
+    }
+}
+
+fn missing(name: &str, have: &[String]) -> String {
+    let have = listed(have);
+    if name.is_empty() {
+        format!("it was not said which export to call; there are: {have}")
+    } else {
+        format!("the module exports no `{name}`; it has: {have}")
     }
 }
 

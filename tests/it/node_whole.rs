@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use timerose::{
     api::Client,
     cli::dev::{SidecarOptions, SidecarProcess},
-    compute::{Code, DeployRequest, Draft, InvocationEvent, InvokeRequest},
+    compute::{Code, DeployRequest, Draft, Failure, InvocationEvent, InvokeRequest},
 };
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
@@ -18,6 +18,12 @@ pub(crate) struct WholeNode {
     pub(crate) kubo: FakeKubo,
     pub(crate) sidecar: SidecarProcess,
     _dir: TempDir,
+}
+
+/// The first word after `key` in the status of a process.
+fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+    let line = status.lines().find(|line| line.starts_with(key))?;
+    line[key.len()..].split_whitespace().next()
 }
 
 /// Where an invocation was placed, and how long that took.
@@ -52,10 +58,36 @@ impl WholeNode {
 
     /// Deploys WAT or WASM; gives the function's CID.
     pub(crate) async fn deploy(&self, code: &[u8]) -> String {
+        self.try_deploy(code).await.unwrap()
+    }
+
+    /// The same where it may be refused.
+    pub(crate) async fn try_deploy(&self, code: &[u8]) -> Result<String, Failure> {
         let code = Code::Bytes(wat::parse_bytes(code).unwrap().into_owned().into());
         let draft = Draft::default();
         let request = DeployRequest { draft, code };
-        self.client().deploy(request).await.unwrap().function
+        Ok(self.client().deploy(request).await?.function)
+    }
+
+    /// Resident memory that no file backs, of the daemon and its children.
+    pub(crate) fn anonymous_bytes(&self) -> u64 {
+        let daemon = self.sidecar.process().pid().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        // A process may end while it is looked at.
+        let status =
+            processes.filter_map(|p| std::fs::read_to_string(p.path().join("status")).ok());
+        let own = status.filter(|status| {
+            let is = |key| field(status, key) == Some(&daemon);
+            is("Pid:") || is("PPid:")
+        });
+        let kib = own.filter_map(|status| field(&status, "RssAnon:")?.parse::<u64>().ok());
+        kib.sum::<u64>() << 10
+    }
+
+    /// Folders of attempts that are still there.
+    pub(crate) fn attempts(&self) -> Vec<PathBuf> {
+        let work = std::fs::read_dir(self.sidecar.home().join("work")).unwrap();
+        work.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Submits `request`, waits until an executor took it and then until it

@@ -6,7 +6,7 @@
 use super::prepare::Prepared;
 use crate::{
     compute::Failure,
-    model::{Class, Delivery, LeaseId, Outcome, PeerId, Receipt},
+    model::{Class, Delivery, LeaseId, PeerId, Receipt},
     wire,
 };
 
@@ -62,14 +62,15 @@ pub(super) fn verify(
 /// What the receipt says of the outcome.
 pub(super) fn outcome(receipt: &Receipt) -> Result<(), Failure> {
     let failure = Failure::of_outcome(&receipt.outcome);
-    failure.map_or(Ok(()), |failure| Err(explained(failure, &receipt.outcome)))
+    failure.map_or(Ok(()), |failure| Err(explained(failure, receipt)))
 }
 
 /// Failures that a hint helps.
-fn explained(failure: Failure, outcome: &Outcome) -> Failure {
+fn explained(failure: Failure, receipt: &Receipt) -> Failure {
     match failure.class {
-        Class::User if outcome.logs().is_some() => {
-            failure.with_hint("what the function wrote to its standard error: timerose logs INVOCATION")
+        Class::User if receipt.outcome.logs().is_some() => {
+            let invocation = receipt.invocation;
+            failure.with_hint(format!("what the function wrote to its standard error: timerose logs {invocation}"))
         }
         Class::Deadline => failure.with_hint("the function's own limit is limits.wall_ms; a call can only tighten it"),
         Class::Missing => {
