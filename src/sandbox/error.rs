@@ -127,7 +127,7 @@ pub enum Error {
     #[error("the input broke off: {0}")]
     Input(#[source] io::Error),
     /// The disk of this node is full.
-    #[error("the disk is full")]
+    #[error("the executor's disk is full")]
     DiskFull,
     /// Reading or writing files of the attempt failed.
     #[error("sandbox input and output: {0}")]

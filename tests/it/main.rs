@@ -32,6 +32,7 @@ mod mesh_messages;
 mod mesh_node;
 mod mesh_restarts;
 mod mesh_search;
+mod node_disk;
 mod node_errors;
 mod node_hostile;
 mod node_search;

@@ -36,14 +36,24 @@ pub(crate) struct Placed {
 impl WholeNode {
     /// Starts `timerose daemon FLAGS…` beside a new Kubo of `net`.
     pub(crate) async fn start(net: &FakeNet, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(ToString::to_string).collect();
+        Self::start_with(net, |options| options.flags = flags).await
+    }
+
+    /// The same with other options.
+    pub(crate) async fn start_with(
+        net: &FakeNet,
+        change: impl FnOnce(&mut SidecarOptions),
+    ) -> Self {
         let (kubo, dir) = (FakeKubo::start(net).await, tempfile::tempdir().unwrap());
-        let options = SidecarOptions {
+        let mut options = SidecarOptions {
             program: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
             home: dir.path().join("home"),
             ipfs_path: kubo.repo().to_owned(),
-            flags: flags.iter().map(ToString::to_string).collect(),
+            flags: Vec::new(),
             environment: Vec::new(),
         };
+        change(&mut options);
         Self {
             kubo,
             sidecar: SidecarProcess::start(options).await.unwrap(),

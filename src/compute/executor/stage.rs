@@ -70,17 +70,18 @@ impl Stage<'_> {
         futures_util::future::join_all(sources.iter().map(dial)).await;
     }
 
-    /// The module's bytes in `cache`, fetched once.
+    /// The module's bytes in `cache`, fetched once; there only when whole.
     pub(crate) async fn code(&self, code: &Cid, cache: &Path) -> Result<PathBuf, Failure> {
         let path = cache.join(code.to_string());
         if tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Ok(path);
         }
-        let partial = self.work.join("code");
-        self.save(code, &partial, MAX_CODE_BYTES).await?;
-        tokio::fs::rename(&partial, &path)
-            .await
+        let partial = tempfile::Builder::new()
+            .prefix("partial-")
+            .tempfile_in(cache)
             .map_err(|e| disk(&e))?;
+        self.save(code, partial.path(), MAX_CODE_BYTES).await?;
+        partial.persist(&path).map_err(|e| disk(&e.error))?;
         Ok(path)
     }
 

@@ -72,6 +72,10 @@ fn explained(failure: Failure, receipt: &Receipt) -> Failure {
             let invocation = receipt.invocation;
             failure.with_hint(format!("what the function wrote to its standard error: timerose logs {invocation}"))
         }
+        Class::Node => {
+            let (executor, invocation) = (&receipt.executor, receipt.invocation);
+            failure.with_hint(format!("{executor} failed, not the function; who else could run it: timerose explain {invocation}"))
+        }
         Class::Deadline => failure.with_hint("the function's own limit is limits.wall_ms; a call can only tighten it"),
         Class::Missing => {
             failure.with_hint("connect to a node that has it (ipfs swarm connect ADDRESS), or wait longer with --fetch-timeout")
