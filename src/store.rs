@@ -2,10 +2,13 @@
 //!
 //! Takes and gives plain values; knows no meaning of them. Statements take
 //! tens of microseconds and wait for no fsync (WAL, `synchronous=NORMAL`):
-//! what is lost in a power cut is a memory, never a promise. The durable class
-//! will commit with `FULL`. A file with a newer schema, or of another node, is
+//! what is lost in a power cut is a memory, never a promise. Promises, the
+//! durable class, go through a [`Ledger`], whose commits are on disk before
+//! they are answered. A file with a newer schema, or of another node, is
 //! refused untouched.
 
+mod durable;
+mod ledger;
 mod rows;
 mod schema;
 
@@ -14,6 +17,8 @@ use std::{
     sync::Arc,
 };
 
+pub use durable::{AttemptRow, InvocationRow, JournalRow, Key, Submitted};
+pub use ledger::Ledger;
 use parking_lot::Mutex;
 pub use rows::{FunctionRow, ReceiptRow, RecordRow};
 use rusqlite::Connection;
@@ -49,6 +54,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// What was to be kept could not be written.
+    #[error("{path}: not committed: {reason}")]
+    Commit {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// SQLite's own.
     #[error("{path}: {source}")]
     Sqlite {
@@ -75,7 +88,7 @@ impl Error {
                 Some("one home belongs to one node: use another with --home DIR or $TIMEROSE_PATH")
             }
             Self::Full { .. } => Some("free some space; nothing was lost"),
-            Self::Sqlite { .. } => None,
+            Self::Commit { .. } | Self::Sqlite { .. } => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use super::Error;
 
 /// Rises with every change of the tables.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -25,6 +25,20 @@ CREATE TABLE records (invocation TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, body 
 CREATE INDEX records_by_time ON records (at_ms);
 CREATE TABLE allow (who TEXT PRIMARY KEY, until_s INTEGER) STRICT;
 CREATE TABLE executors (peer TEXT PRIMARY KEY, addresses TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+";
+
+/// What schema 2 added: the durable class on both of its sides.
+const DURABLE_TABLES: &str = "
+CREATE TABLE keys (key TEXT PRIMARY KEY, invocation TEXT NOT NULL, digest BLOB NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE invocations (
+    id TEXT PRIMARY KEY, body BLOB NOT NULL, at_ms INTEGER NOT NULL, is_cancelled INTEGER NOT NULL, is_dead INTEGER NOT NULL
+) STRICT;
+CREATE TABLE attempts (
+    lease TEXT PRIMARY KEY, invocation TEXT NOT NULL, executor TEXT NOT NULL, number INTEGER NOT NULL, is_open INTEGER NOT NULL
+) STRICT;
+CREATE INDEX attempts_by_invocation ON attempts (invocation);
+CREATE TABLE accepted (invocation TEXT PRIMARY KEY, receipt TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE journal (lease TEXT PRIMARY KEY, owner TEXT NOT NULL, delivery BLOB, at_ms INTEGER NOT NULL) STRICT;
 ";
 
 /// Makes the tables, or refuses those of a later program.
@@ -46,9 +60,13 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
     connection
         .pragma_update(None, "synchronous", "NORMAL")
         .map_err(of)?;
-    if found == 0 {
+    if found < SCHEMA {
         let make = connection.transaction().map_err(of)?;
-        make.execute_batch(TABLES).map_err(of)?;
+        for (since, tables) in [(1, TABLES), (2, DURABLE_TABLES)] {
+            if found < since {
+                make.execute_batch(tables).map_err(of)?;
+            }
+        }
         make.pragma_update(None, "user_version", SCHEMA)
             .map_err(of)?;
         make.commit().map_err(of)?;
