@@ -12,6 +12,7 @@ mod completions;
 mod connect;
 mod context;
 mod daemon;
+mod dead;
 mod deploy;
 pub mod dev;
 mod doctor;
@@ -80,6 +81,7 @@ enum Command {
     Result(result::Args),
     Receipt(receipt::Args),
     Cancel(cancel::Args),
+    Dead(dead::Args),
     Ps(ps::Args),
     Rm(rm::Args),
     Allow(allow::Args),
@@ -155,6 +157,7 @@ impl Command {
             Self::Result(args) => args.run(cx).await,
             Self::Receipt(args) => args.run(cx).await,
             Self::Cancel(args) => args.run(cx).await,
+            Self::Dead(args) => args.run(cx).await,
             Self::Ps(args) => args.run(cx).await,
             Self::Rm(args) => args.run(cx).await,
             Self::Allow(args) => args.run(cx).await,

@@ -43,7 +43,7 @@ use crate::{
     mesh::{Event, Identity, Mesh},
     model::{Advert, Block, Cid, Receipt},
     sandbox::Sandbox,
-    store::Store,
+    store::{Ledger, Store},
     task::Tasks,
     wire::dagcbor,
 };
@@ -70,6 +70,8 @@ pub struct ComputeParts {
     pub sandbox: Arc<dyn Sandbox>,
     /// What survives a restart.
     pub store: Store,
+    /// Where promises are kept; none where nothing outlives the process.
+    pub ledger: Option<Ledger>,
     /// Who may run code here.
     pub allow: Allow,
 }
@@ -112,6 +114,9 @@ impl Compute {
             content.clone(),
             memo.clone(),
         );
+        let journal = parts.ledger.clone();
+        let journal = journal.map(|ledger| executor::Journal::new(ledger, store.clone()));
+        let executor = executor.with_journal(journal);
         let scheduler = scheduler::Parts {
             config: parts.scheduler,
             kubo: kubo.clone(),
@@ -120,10 +125,13 @@ impl Compute {
             functions: functions.clone(),
             memo: memo.clone(),
             store: store.clone(),
+            ledger: parts.ledger,
         };
+        let scheduler = Scheduler::start(scheduler, tasks);
+        scheduler.resume();
         Self {
             executor: Executor::start(executor, parts.allow, tasks),
-            scheduler: Scheduler::start(scheduler, tasks),
+            scheduler,
             functions,
             memo,
             content,

@@ -29,7 +29,7 @@ use crate::{
     kubo,
     mesh::{self, Identity, Mesh},
     sandbox::{Wasm, wasm},
-    store::Store,
+    store::{Ledger, Store},
     task::Tasks,
 };
 
@@ -97,7 +97,7 @@ impl Node {
             tasks,
         );
         restore(&mesh, &base.store)?;
-        let compute = Compute::start(base.parts(&config, &home, &mesh, tasks)?, tasks);
+        let compute = Compute::start(base.parts(&config, &home, &mode, &mesh, tasks)?, tasks);
         tasks.spawn("events", pump(events, compute.clone()));
         let period = config.mesh.advert_interval.0;
         tasks.spawn("advert", advertise(mesh.clone(), compute.clone(), period));
@@ -187,10 +187,22 @@ impl Base {
         })
     }
 
+    /// Promises are a daemon's: an attached command outlives nothing.
+    fn ledger(&self, mode: &Mode, tasks: &Tasks) -> Result<Option<Ledger>, Failure> {
+        match mode {
+            Mode::Attached { .. } => Ok(None),
+            Mode::Daemon => {
+                let ledger = self.store.ledger(tasks).map_err(|e| error::store(&e))?;
+                Ok(Some(ledger))
+            }
+        }
+    }
+
     fn parts(
         &self,
         config: &Config,
         home: &Home,
+        mode: &Mode,
         mesh: &Mesh,
         tasks: &Tasks,
     ) -> Result<ComputeParts, Failure> {
@@ -215,6 +227,7 @@ impl Base {
             identity: self.identity.clone(),
             sandbox: Arc::new(sandbox),
             store: self.store.clone(),
+            ledger: self.ledger(mode, tasks)?,
             allow: Allow::new(self.identity.peer(), rules(config, &self.store)?),
         })
     }

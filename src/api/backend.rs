@@ -31,6 +31,23 @@ pub trait Backend: Send + Sync + 'static {
         input: Option<ByteStream>,
     ) -> impl Future<Output = Result<EventStream, Failure>> + Send;
 
+    /// Takes an invocation that outlives its caller and the node's restarts;
+    /// answers once it is on disk.
+    fn submit(
+        &self,
+        request: InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> impl Future<Output = Result<Record, Failure>> + Send;
+
+    /// Durable invocations that were given up, oldest first.
+    fn dead(&self) -> impl Future<Output = Result<Vec<Record>, Failure>> + Send;
+
+    /// Gives one of them its tries and its time again.
+    fn dead_retry(&self, invocation: &str) -> impl Future<Output = Result<Record, Failure>> + Send;
+
+    /// Gives one of them up for good.
+    fn dead_drop(&self, invocation: &str) -> impl Future<Output = Result<Record, Failure>> + Send;
+
     /// Where an invocation would run; nothing runs.
     fn schedule(
         &self,

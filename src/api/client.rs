@@ -104,7 +104,7 @@ impl Client {
         request: &InvokeRequest,
         input: Option<ByteStream>,
     ) -> Result<Events, Failure> {
-        let response = self.submit("invoke", request, input).await?;
+        let response = self.call("invoke", request, input).await?;
         Ok(events(response))
     }
 
@@ -117,11 +117,49 @@ impl Client {
         request: &InvokeRequest,
         input: Option<ByteStream>,
     ) -> Result<Explanation, Failure> {
-        let response = self.submit("schedule", request, input).await?;
+        let response = self.call("schedule", request, input).await?;
         decode(response).await
     }
 
-    async fn submit(
+    /// Submits an invocation that outlives this client: its record once it is
+    /// on disk there.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn submit(
+        &self,
+        request: &InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> Result<Record, Failure> {
+        let response = self.call("submit", request, input).await?;
+        decode(response).await
+    }
+
+    /// Durable invocations that were given up.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn dead(&self) -> Result<Vec<Record>, Failure> {
+        self.json("dead/ls", &[], None).await
+    }
+
+    /// Gives one of them its tries and time again.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn dead_retry(&self, invocation: &str) -> Result<Record, Failure> {
+        self.json("dead/retry", &[("arg", invocation)], None).await
+    }
+
+    /// Gives one of them up for good.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn dead_drop(&self, invocation: &str) -> Result<Record, Failure> {
+        self.json("dead/drop", &[("arg", invocation)], None).await
+    }
+
+    async fn call(
         &self,
         command: &str,
         request: &InvokeRequest,

@@ -1,5 +1,5 @@
-//! `invoke`, `schedule`, and what becomes of invocations: `ps`, `result`,
-//! `wait`, `explain`, `cancel`.
+//! `invoke`, `submit`, `schedule`, and what becomes of invocations: `ps`,
+//! `result`, `wait`, `explain`, `cancel`, `dead`.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -34,6 +34,44 @@ pub(super) async fn invoke<B: Backend>(
     let events = backend.invoke(request, input).await?;
     let lines = Body::from_stream(events.map(|event| Ok::<_, Infallible>(line(&event))));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+/// `submit?arg=FUNCTION[&arg=INPUT][&request={…}]`: the invocation, once it is
+/// on disk; it outlives this connection.
+pub(super) async fn submit<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Json<Record>, Refusal> {
+    let (request, input) = read(pairs, body)?;
+    Ok(Json(backend.submit(request, input).await?))
+}
+
+/// `dead/ls`
+pub(super) async fn dead<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Vec<Record>>, Refusal> {
+    Params::read(pairs, 0..=0, &[])?;
+    Ok(Json(backend.dead().await?))
+}
+
+/// `dead/retry?arg=INVOCATION`
+pub(super) async fn dead_retry<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Record>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    Ok(Json(backend.dead_retry(params.only()).await?))
+}
+
+/// `dead/drop?arg=INVOCATION`
+pub(super) async fn dead_drop<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+) -> Result<Json<Record>, Refusal> {
+    let params = Params::read(pairs, 1..=1, &[])?;
+    Ok(Json(backend.dead_drop(params.only()).await?))
 }
 
 /// `schedule?arg=FUNCTION[&arg=INPUT][&request={…}]`: the same without running.

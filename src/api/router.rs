@@ -17,17 +17,21 @@ pub const PREFIX: &str = "/api/v0/compute";
 pub const MODULE_MAX: usize = 32 << 20;
 
 /// Every path below [`PREFIX`], as the reference lists them.
-pub const PATHS: [&str; 25] = [
+pub const PATHS: [&str; 29] = [
     "deploy",
     "functions",
     "rm",
     "invoke",
+    "submit",
     "schedule",
     "ps",
     "result",
     "wait",
     "explain",
     "cancel",
+    "dead/ls",
+    "dead/retry",
+    "dead/drop",
     "output",
     "logs",
     "receipt",
@@ -52,12 +56,16 @@ pub(super) fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/functions", post(functions::list::<B>))
         .route("/rm", post(functions::remove::<B>))
         .route("/invoke", post(invocations::invoke::<B>))
+        .route("/submit", post(invocations::submit::<B>))
         .route("/schedule", post(invocations::schedule::<B>))
         .route("/ps", post(invocations::list::<B>))
         .route("/result", post(invocations::result::<B>))
         .route("/wait", post(invocations::wait::<B>))
         .route("/explain", post(invocations::explain::<B>))
         .route("/cancel", post(invocations::cancel::<B>))
+        .route("/dead/ls", post(invocations::dead::<B>))
+        .route("/dead/retry", post(invocations::dead_retry::<B>))
+        .route("/dead/drop", post(invocations::dead_drop::<B>))
         .route("/output", post(content::output::<B>))
         .route("/logs", post(content::logs::<B>))
         .route("/receipt", post(content::receipt::<B>))

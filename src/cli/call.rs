@@ -91,6 +91,7 @@ impl Call {
             placement: !self.no_placement,
             executor: self.on.clone(),
             pin: false,
+            key: None,
         };
         Ok((request, stream))
     }

@@ -35,7 +35,8 @@ EXAMPLES
   timerose invoke add.wat -- 2 3              arguments come after --
   cat book.txt | timerose invoke wordcount -
   timerose invoke thumbs bafy… -o pictures    save what comes out
-  timerose invoke wordcount bafy… --dry-run   where would it run, and why?")]
+  timerose invoke wordcount bafy… --dry-run   where would it run, and why?
+  ID=$(timerose invoke wordcount bafy… --detach) && timerose result --wait $ID")]
 pub(super) struct Args {
     #[command(flatten)]
     call: Call,
@@ -48,6 +49,12 @@ pub(super) struct Args {
     /// Save the output here; a directory is unpacked
     #[arg(short, long, value_name = "PATH", conflicts_with = "dry_run")]
     output: Option<PathBuf>,
+    /// Hand it to the daemon and print its id: it goes on without this command, and after restarts
+    #[arg(long, conflicts_with_all = ["dry_run", "output"])]
+    detach: bool,
+    /// Word that makes repeated submissions one invocation [default: a fresh one]
+    #[arg(long, value_name = "KEY", requires = "detach")]
+    key: Option<String>,
 }
 
 /// How long a cancelled invocation may take to confirm it.
@@ -80,6 +87,10 @@ impl Args {
     ) -> Result<(), Stop> {
         let (mut request, input) = self.call.request(cx, node).await?;
         request.pin = self.pin;
+        if self.detach {
+            request.key = self.key.clone();
+            return cx.bounded(detach(cx, node, request, input, progress)).await;
+        }
         if self.dry_run {
             return cx.bounded(plan(cx, node, &request, input, progress)).await;
         }
@@ -123,6 +134,30 @@ impl Args {
             Err(exit_code(f.exit).into())
         }
     }
+}
+
+/// Submits it and prints its name. An answer that was lost is asked for again
+/// under the same key, where the input can be sent again.
+async fn detach(
+    cx: &Context,
+    node: &Connection,
+    mut request: InvokeRequest,
+    input: Option<ByteStream>,
+    progress: Progress,
+) -> Result<(), Stop> {
+    request
+        .key
+        .get_or_insert_with(|| ulid::Ulid::new().to_string());
+    let is_repeatable = input.is_none();
+    let submitted = match node.client.submit(&request, input).await {
+        Err(failure) if failure.class == Class::Lost && is_repeatable => {
+            node.client.submit(&request, None).await
+        }
+        other => other,
+    };
+    let record = submitted?;
+    drop(progress);
+    cx.out.show(&record, |record| record.invocation.clone())
 }
 
 /// Shows where it would run.

@@ -5,6 +5,7 @@
 //! whom [`Allow`] lets in.
 
 mod attempt;
+mod journal;
 mod leases;
 mod meter;
 mod output;
@@ -22,7 +23,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub(crate) use self::presence::claimed_bytes;
+pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use self::{
     leases::{Leases, Offered},
     meter::Meter,
@@ -75,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) memo: Memo,
     pub(crate) stats: Stats,
     pub(crate) presences: Cache<Cid, Presence>,
+    pub(crate) journal: Option<Journal>,
 }
 
 impl Parts {
@@ -102,7 +104,13 @@ impl Parts {
             memo,
             stats: Stats::default(),
             presences,
+            journal: None,
         }
+    }
+
+    /// The same with a journal: without one, durable leases are declined.
+    pub(crate) fn with_journal(self, journal: Option<Journal>) -> Self {
+        Self { journal, ..self }
     }
 }
 
@@ -139,6 +147,7 @@ impl Executor {
         };
         let beating = executor.clone();
         tasks.spawn("heartbeats", async move { beating.beat().await });
+        executor.take_up();
         executor
     }
 
@@ -151,7 +160,7 @@ impl Executor {
             Message::Offer(offer) => self.offered(from, *offer),
             Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
             Message::ResultAck { lease, .. } | Message::Cancel { lease } => {
-                self.with_leases(|leases| leases.closed(&from, lease, Instant::now()));
+                self.closed(&from, lease);
             }
             other => debug!(message.kind = other.kind(), "not for an executor"),
         }
@@ -266,7 +275,8 @@ impl Executor {
 
     fn offered(&self, from: Address, offer: Assignment) {
         let (lease, ttl) = (offer.lease, Duration::from_millis(offer.ttl_ms));
-        let offered = self.with_leases(|leases| leases.offered(lease, &from, ttl, Instant::now()));
+        let offered = self
+            .with_leases(|leases| leases.offered(lease, &from, ttl, offer.durable, Instant::now()));
         match offered {
             Offered::New(cancel, meter) => self.decide(from, offer, cancel, meter),
             Offered::Held => self.send(from, Message::Accept { lease }),
@@ -297,10 +307,29 @@ impl Executor {
             self.with_leases(|leases| leases.declined(lease));
             return self.send(from, Message::Decline { lease, reason });
         }
-        self.send(from.clone(), Message::Accept { lease });
         self.beside("attempt", move |e| async move {
+            if offer.durable && !e.journalled(lease, &from, None).await {
+                e.with_leases(|leases| leases.declined(lease));
+                let reason = "cannot keep a journal".to_owned();
+                return e.send(from, Message::Decline { lease, reason });
+            }
+            e.send(from.clone(), Message::Accept { lease });
             e.attempt(from, offer, cancel, meter).await;
         });
+    }
+
+    async fn journalled(&self, lease: LeaseId, owner: &Address, done: Option<&Delivery>) -> bool {
+        match &self.inner.parts.journal {
+            Some(journal) => journal.note(lease, owner, done).await,
+            None => false,
+        }
+    }
+
+    fn closed(&self, owner: &Address, lease: LeaseId) {
+        let now = Instant::now();
+        if self.with_leases(|leases| leases.closed(owner, lease, now)) {
+            self.settle(lease);
+        }
     }
 
     async fn attempt(
@@ -310,7 +339,7 @@ impl Executor {
         cancel: CancellationToken,
         meter: Arc<Meter>,
     ) {
-        let lease = offer.lease;
+        let (lease, is_durable) = (offer.lease, offer.durable);
         let deadline = Duration::from_millis(offer.remaining_ms);
         let Some(Ok(slot)) = cancel.run_until_cancelled(self.inner.slots.acquire()).await else {
             return;
@@ -330,8 +359,11 @@ impl Executor {
         };
         drop(slot);
         let Some(delivery) = delivery else {
-            return self.with_leases(|leases| leases.closed(&from, lease, Instant::now()));
+            return self.closed(&from, lease);
         };
+        if is_durable {
+            self.journalled(lease, &from, Some(&delivery)).await;
+        }
         if let Some(owner) = self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
             self.send(owner, Message::Result(delivery));
         }
@@ -353,7 +385,10 @@ impl Executor {
 
     fn acknowledged(&self, from: &Address, known: &[LeaseId], cancel: &[LeaseId]) {
         let sent = *self.inner.last_beat.lock();
-        self.with_leases(|leases| leases.acknowledged(from, known, cancel, sent, Instant::now()));
+        let now = Instant::now();
+        let settled =
+            self.with_leases(|leases| leases.acknowledged(from, known, cancel, sent, now));
+        settled.into_iter().for_each(|lease| self.settle(lease));
     }
 
     /// Sends heartbeats and ends leases that nobody extends, for ever.
@@ -365,9 +400,14 @@ impl Executor {
             });
             tokio::time::sleep(period.min(IDLE_BEAT)).await;
             let ended = self.with_leases(|leases| leases.expire(Instant::now()));
-            if ended > 0 {
-                warn!(leases = ended, "leases ended: their owners fell silent");
+            if !ended.is_empty() {
+                warn!(
+                    leases = ended.len(),
+                    "leases ended: their owners fell silent"
+                );
             }
+            let durable = ended.into_iter().filter(|(_, is_durable)| *is_durable);
+            durable.for_each(|(lease, _)| self.settle(lease));
             let is_due = self.inner.last_beat.lock().elapsed() >= period;
             if is_due {
                 self.send_heartbeats();

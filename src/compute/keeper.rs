@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cid::Cid;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::clock;
@@ -38,7 +38,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Accepts blocks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
-    waiting: mpsc::Sender<Block>,
+    waiting: mpsc::Sender<Item>,
+}
+
+/// A block that waits, and whom to tell that it is kept.
+#[derive(Debug)]
+struct Item {
+    block: Block,
+    kept: Option<oneshot::Sender<()>>,
 }
 
 /// The pinned root of a batch.
@@ -60,7 +67,7 @@ impl Keeper {
     /// Takes blocks for a later batch.
     pub(crate) fn keep(&self, blocks: impl IntoIterator<Item = Block>) {
         for block in blocks {
-            if self.waiting.try_send(block).is_err() {
+            if self.waiting.try_send(Item { block, kept: None }).is_err() {
                 warn!("too many results wait for Kubo; the newest stay in the store alone");
                 return;
             }
@@ -68,7 +75,27 @@ impl Keeper {
     }
 }
 
-async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Block>) {
+impl Keeper {
+    /// Takes blocks and waits until Kubo has them, pinned; gives whether it
+    /// has.
+    pub(crate) async fn kept(&self, blocks: Vec<Block>) -> bool {
+        let mut told = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let (kept, is_kept) = oneshot::channel();
+            told.push(is_kept);
+            let item = Item {
+                block,
+                kept: Some(kept),
+            };
+            if self.waiting.send(item).await.is_err() {
+                return false;
+            }
+        }
+        futures_util::future::try_join_all(told).await.is_ok()
+    }
+}
+
+async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Item>) {
     while let Some(first) = blocks.recv().await {
         let mut batch = vec![first];
         let until = tokio::time::Instant::now() + GATHER;
@@ -78,7 +105,15 @@ async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Block>) {
                 Ok(None) | Err(_) => break,
             }
         }
-        import(&kubo, batch).await;
+        let (batch, told): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|item| (item.block, item.kept))
+            .unzip();
+        if import(&kubo, batch).await {
+            for kept in told.into_iter().flatten() {
+                let _gone = kept.send(());
+            }
+        }
     }
 }
 
@@ -88,7 +123,8 @@ fn as_leaf(cid: &Cid) -> Cid {
     Cid::new_v1(RAW, *cid.hash())
 }
 
-async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
+/// Brings a batch into Kubo; gives whether it is there.
+async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) -> bool {
     batch.sort_by_key(|block| block.cid);
     batch.dedup_by_key(|block| block.cid);
     let items = batch.iter().map(|block| as_leaf(&block.cid)).collect();
@@ -98,23 +134,24 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) {
         at_ms: clock::unix_ms(),
     };
     let Ok(data) = dagcbor::encode(&root) else {
-        return;
+        return false;
     };
     let root = cid_of(DAG_CBOR, &data);
     batch.push(Block { cid: root, data });
     let Ok(archive) = car::write(&[root], batch.iter().map(|b| (&b.cid, b.data.as_slice()))) else {
-        return;
+        return false;
     };
     let archive = Bytes::from(archive);
     for tried in 1..=TRIES {
         match store(kubo, &root, &archive, batch.len()).await {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(error) if tried == TRIES => {
                 warn!(%error, "a batch of results stays in the store alone");
             }
             Err(_) => tokio::time::sleep(PAUSE * tried).await,
         }
     }
+    false
 }
 
 async fn store(

@@ -124,6 +124,11 @@ impl Memo {
         cid
     }
 
+    /// Waits until Kubo has small blocks, pinned; gives whether it has.
+    pub(crate) async fn kept(&self, blocks: Vec<Block>) -> bool {
+        self.keeper.kept(blocks).await
+    }
+
     /// A small block, from memory or the store.
     pub(crate) fn block(&self, cid: &Cid) -> Option<Bytes> {
         self.content

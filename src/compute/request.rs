@@ -86,6 +86,9 @@ pub struct InvokeRequest {
     pub executor: Option<String>,
     /// Keep the output on this node for good.
     pub pin: bool,
+    /// Of a durable submission: the same key is the same invocation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Default for InvokeRequest {
@@ -105,6 +108,7 @@ impl Default for InvokeRequest {
             placement: true,
             executor: None,
             pin: false,
+            key: None,
         }
     }
 }

@@ -6,11 +6,15 @@
 //! from `placement`, their order from `ranking`.
 
 mod drive;
+mod durable;
+mod ends;
+mod kept;
 mod lifecycle;
 mod open;
 mod placement;
 mod prepare;
 mod ranking;
+mod search;
 mod settle;
 mod verify;
 
@@ -20,7 +24,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::{drive::Driver, open::Open, placement::Placement, prepare::Prepared};
+use self::{
+    drive::{Door, Driver},
+    open::Open,
+    placement::Placement,
+    prepare::Prepared,
+};
 use super::{
     ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record, content::Content,
     function::Functions, memo::Memo,
@@ -29,7 +38,7 @@ use crate::{
     kubo,
     mesh::{Address, Mesh},
     model::{Class, InvocationId, LeaseId, Message},
-    store::Store,
+    store::{Ledger, Store},
     task::Tasks,
 };
 
@@ -57,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) functions: Functions,
     pub(crate) memo: Memo,
     pub(crate) store: Store,
+    pub(crate) ledger: Option<Ledger>,
 }
 
 /// A running scheduler. Cheap to clone.
@@ -129,7 +139,7 @@ impl Scheduler {
             open: Arc::clone(&self.open),
             placement: self.placement.clone(),
             prepared,
-            events,
+            door: Door::Waiting(events),
             mailbox,
             cancel,
         };
@@ -175,7 +185,7 @@ impl Scheduler {
     /// `not_found`; `deadline` when it is still open then.
     pub(crate) async fn wait(&self, name: &str, wait: Duration) -> Result<Record, Failure> {
         let record = self.open.record(name)?;
-        if let Some(mut ended) = self.open.ended(&record.invocation) {
+        if let Some(mut ended) = self.open.over(&record.invocation) {
             let over = ended.wait_for(|is_over| *is_over);
             if tokio::time::timeout(wait, over).await.is_err() {
                 let waited = kubo::format_go_duration(wait);
@@ -195,6 +205,7 @@ impl Scheduler {
     /// `not_found`.
     pub(crate) async fn cancel(&self, name: &str) -> Result<Record, Failure> {
         let record = self.open.record(name)?;
+        self.keep_cancel(&record.invocation).await?;
         self.open.cancel(&record.invocation);
         self.wait(&record.invocation, Duration::from_secs(3)).await
     }

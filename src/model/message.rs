@@ -149,6 +149,8 @@ pub struct Assignment {
     pub limits: Limits,
     /// A remembered receipt of the same call will do.
     pub memo: bool,
+    /// The owner keeps it over a restart, so the executor journals it too.
+    pub durable: bool,
     /// Where blocks may be fetched: swarm addresses with `/p2p/…`, at most 16.
     pub sources: Vec<String>,
     /// Small blocks that ride along: call, manifest, input.

@@ -186,6 +186,27 @@ impl Backend for Doors {
         Ok(ReceiverStream::new(events).boxed())
     }
 
+    async fn submit(
+        &self,
+        request: InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> Result<Record, Failure> {
+        let scheduler = self.compute.scheduler();
+        scheduler.submit_durable(request, input).await
+    }
+
+    async fn dead(&self) -> Result<Vec<Record>, Failure> {
+        self.compute.scheduler().dead()
+    }
+
+    async fn dead_retry(&self, invocation: &str) -> Result<Record, Failure> {
+        self.compute.scheduler().retry_dead(invocation).await
+    }
+
+    async fn dead_drop(&self, invocation: &str) -> Result<Record, Failure> {
+        self.compute.scheduler().drop_dead(invocation).await
+    }
+
     async fn schedule(
         &self,
         request: InvokeRequest,

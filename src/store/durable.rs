@@ -164,27 +164,31 @@ impl Ledger {
         .await
     }
 
-    /// Takes dead invocations back to the open ones, or forgets them; gives
-    /// whether there was one.
+    /// Takes a dead invocation back to the open ones with a new body, or
+    /// forgets it; gives whether there was one.
     ///
     /// # Errors
     /// As [`Self::submit`].
-    pub async fn unbury(&self, invocation: String, is_retried: bool) -> Result<bool, Error> {
+    pub async fn unbury(&self, invocation: String, body: Option<Vec<u8>>) -> Result<bool, Error> {
         self.commit(move |db| {
+            let changed = match &body {
+                Some(body) => db
+                    .prepare_cached("UPDATE invocations SET is_dead = 0, is_cancelled = 0, body = ?2 WHERE id = ?1 AND is_dead")?
+                    .execute(params![invocation, body])?,
+                None => db
+                    .prepare_cached("DELETE FROM invocations WHERE id = ?1 AND is_dead")?
+                    .execute([&invocation])?,
+            };
+            if changed == 0 {
+                return Ok(false);
+            }
             db.prepare_cached("DELETE FROM attempts WHERE invocation = ?1")?
                 .execute([&invocation])?;
-            let statement = match is_retried {
-                true => {
-                    "UPDATE invocations SET is_dead = 0, is_cancelled = 0 WHERE id = ?1 AND is_dead"
-                }
-                false => "DELETE FROM invocations WHERE id = ?1 AND is_dead",
-            };
-            let changed = db.prepare_cached(statement)?.execute([&invocation])?;
-            if changed > 0 && is_retried {
+            if body.is_some() {
                 db.prepare_cached("DELETE FROM records WHERE invocation = ?1")?
                     .execute([&invocation])?;
             }
-            Ok(changed > 0)
+            Ok(true)
         })
         .await
     }
@@ -415,13 +419,13 @@ mod tests {
     async fn a_dead_invocation_is_retried_or_dropped_once() {
         let Disk { store, ledger, .. } = &disk();
         ledger.submit(row("a"), None).await.unwrap();
-        assert!(!ledger.unbury("a".to_owned(), true).await.unwrap());
+        assert!(!ledger.unbury("a".to_owned(), Some(vec![2])).await.unwrap());
         ledger.bury(record("a")).await.unwrap();
         assert!(store.open_invocations().unwrap()[0].is_dead);
-        assert!(ledger.unbury("a".to_owned(), true).await.unwrap());
-        assert!(!store.open_invocations().unwrap()[0].is_dead);
+        assert!(ledger.unbury("a".to_owned(), Some(vec![2])).await.unwrap());
+        assert_eq!(store.open_invocations().unwrap()[0].body, [2]);
         ledger.bury(record("a")).await.unwrap();
-        assert!(ledger.unbury("a".to_owned(), false).await.unwrap());
+        assert!(ledger.unbury("a".to_owned(), None).await.unwrap());
         assert_eq!(store.open_invocations().unwrap(), []);
     }
 }

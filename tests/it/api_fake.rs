@@ -2,6 +2,8 @@
 //!
 //! Gives a [`Fake`] whose answers tests choose by the function's name, and a
 //! [`Served`] that holds its home, its socket and its tasks.
+//!
+//! Long because: it answers every call of the API in one place.
 
 use std::{
     path::PathBuf,
@@ -222,6 +224,27 @@ impl Backend for Fake {
 
     async fn record(&self, invocation: &str) -> Result<Record, Failure> {
         known(invocation).map(|()| record("succeeded"))
+    }
+
+    async fn submit(
+        &self,
+        request: InvokeRequest,
+        _input: Option<ByteStream>,
+    ) -> Result<Record, Failure> {
+        self.invoked.lock().await.push(request);
+        Ok(record("accepted"))
+    }
+
+    async fn dead(&self) -> Result<Vec<Record>, Failure> {
+        Ok(vec![record("dead")])
+    }
+
+    async fn dead_retry(&self, invocation: &str) -> Result<Record, Failure> {
+        known(invocation).map(|()| record("accepted"))
+    }
+
+    async fn dead_drop(&self, invocation: &str) -> Result<Record, Failure> {
+        known(invocation).map(|()| record("dead"))
     }
 
     async fn records(&self, all: bool) -> Result<Vec<Record>, Failure> {

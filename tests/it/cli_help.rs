@@ -69,6 +69,7 @@ async fn help_is_data_and_ends_with_0() {
       result       Show what became of an invocation
       receipt      Show, verify or export the signed receipt of a run
       cancel       End an invocation
+      dead         See to invocations that every executor failed at
       ps           List invocations, or deployed functions
       rm           Forget a deployed function
       allow        Say who may run code on this node
@@ -85,6 +86,11 @@ async fn help_is_data_and_ends_with_0() {
       -h, --help     Print help (see more with '--help')
       -V, --version  Print version
     ");
+}
+
+#[tokio::test]
+async fn the_short_help_of_a_command_lists_its_own_options_alone() {
+    let dir = tempfile::tempdir().unwrap();
     let said = run(dir.path(), &["invoke", "-h"]).await;
     insta::assert_snapshot!(said.stdout, @r"
     Run a function where its input lies
@@ -112,6 +118,10 @@ async fn help_is_data_and_ends_with_0() {
           --pin                       Keep the output on this node for good
           --dry-run                   Show where it would run; nothing runs
       -o, --output <PATH>             Save the output here; a directory is unpacked
+          --detach                    Hand it to the daemon and print its id: it goes on without this
+                                      command, and after restarts
+          --key <KEY>                 Word that makes repeated submissions one invocation [default: a
+                                      fresh one]
       -h, --help                      Print help (see more with '--help')
     ");
 }

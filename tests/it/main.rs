@@ -33,6 +33,7 @@ mod mesh_node;
 mod mesh_restarts;
 mod mesh_search;
 mod node_disk;
+mod node_durable;
 mod node_errors;
 mod node_hostile;
 mod node_search;

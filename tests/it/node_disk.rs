@@ -18,7 +18,7 @@ const ROOM: &str = "2m";
 
 /// A program that runs timerose with a small disk of its own at `folder`, in a
 /// mount namespace that ends with it; none where that is not permitted.
-fn on_a_small_disk(dir: &Path, folder: &Path) -> Option<PathBuf> {
+pub(crate) fn on_a_small_disk(dir: &Path, folder: &Path) -> Option<PathBuf> {
     std::fs::create_dir_all(folder).unwrap();
     let program = dir.join("timerose-on-a-small-disk");
     let script = format!(

@@ -15,6 +15,7 @@
 mod support;
 
 mod calls;
+mod durable;
 mod faults;
 mod harness;
 mod kubo_config;

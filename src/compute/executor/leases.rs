@@ -17,6 +17,8 @@ use crate::{
 /// How long a cancelled or finished lease is remembered, so that a repeated
 /// offer neither runs it nor is taken for new.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
+/// The ttl of a lease taken back after a restart; only heartbeats go by it.
+const RESTORED_TTL: Duration = Duration::from_secs(20);
 /// Leases remembered at most; the oldest tombstones go first.
 const MAX_TOMBSTONES: usize = 10_000;
 
@@ -41,6 +43,8 @@ struct Held {
     expires: Instant,
     cancel: CancellationToken,
     delivery: Option<Delivery>,
+    /// Its owner keeps it over restarts: its result waits as long as it takes.
+    is_durable: bool,
 }
 
 /// All leases of one executor.
@@ -57,6 +61,7 @@ impl Leases {
         lease: LeaseId,
         owner: &Address,
         ttl: Duration,
+        is_durable: bool,
         now: Instant,
     ) -> Offered {
         if self.tombs.contains_key(&lease) {
@@ -77,9 +82,24 @@ impl Leases {
             expires: now + ttl,
             cancel: cancel.clone(),
             delivery: None,
+            is_durable,
         };
         self.held.insert(lease, held);
         Offered::New(cancel, meter)
+    }
+
+    /// Takes back a durable lease that was done when this node went down.
+    pub(crate) fn restore(&mut self, owner: &Address, delivery: Delivery) {
+        let held = Held {
+            owner: owner.clone(),
+            meter: Arc::default(),
+            ttl: RESTORED_TTL,
+            expires: Instant::now(),
+            cancel: CancellationToken::new(),
+            is_durable: true,
+            delivery: Some(delivery.clone()),
+        };
+        self.held.insert(delivery.lease, held);
     }
 
     /// Keeps the result until its owner acknowledges it; gives the owner.
@@ -89,19 +109,22 @@ impl Leases {
         Some(held.owner.clone())
     }
 
-    /// The owner has the result, or gave the lease up.
-    pub(crate) fn closed(&mut self, owner: &Address, lease: LeaseId, now: Instant) {
+    /// The owner has the result, or gave the lease up. Gives whether the lease
+    /// was durable.
+    pub(crate) fn closed(&mut self, owner: &Address, lease: LeaseId, now: Instant) -> bool {
         let is_theirs = self
             .held
             .get(&lease)
             .is_none_or(|held| held.owner.peer == owner.peer);
         if !is_theirs {
-            return;
+            return false;
         }
-        if let Some(held) = self.held.remove(&lease) {
+        let held = self.held.remove(&lease);
+        if let Some(held) = &held {
             held.cancel.cancel();
         }
         self.bury(lease, now);
+        held.is_some_and(|held| held.is_durable)
     }
 
     /// Drops a lease that never ran.
@@ -109,7 +132,8 @@ impl Leases {
         self.held.remove(&lease);
     }
 
-    /// The owner's answer to a heartbeat sent at `sent`.
+    /// The owner's answer to a heartbeat sent at `sent`; gives the durable
+    /// leases that it cancelled.
     pub(crate) fn acknowledged(
         &mut self,
         owner: &Address,
@@ -117,7 +141,7 @@ impl Leases {
         cancel: &[LeaseId],
         sent: Instant,
         now: Instant,
-    ) {
+    ) -> Vec<LeaseId> {
         for lease in known {
             if let Some(held) = self
                 .held
@@ -127,26 +151,30 @@ impl Leases {
                 held.expires = held.expires.max(sent + held.ttl);
             }
         }
-        for lease in cancel {
-            self.closed(owner, *lease, now);
-        }
+        let cancelled = cancel.iter().copied();
+        cancelled
+            .filter(|lease| self.closed(owner, *lease, now))
+            .collect()
     }
 
-    /// Ends what nobody extended; gives how many ended.
-    pub(crate) fn expire(&mut self, now: Instant) -> usize {
-        let silent: Vec<LeaseId> = self
+    /// Ends what nobody extended, but for durable results; gives which leases
+    /// ended and whether each was durable.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(LeaseId, bool)> {
+        let waits = |h: &Held| h.is_durable && h.delivery.is_some();
+        let silent = self
             .held
             .iter()
-            .filter(|(_, h)| now >= h.expires)
-            .map(|(lease, _)| *lease)
-            .collect();
-        for lease in &silent {
-            if let Some(held) = self.held.remove(lease) {
+            .filter(|(_, h)| now >= h.expires && !waits(h));
+        let silent: Vec<LeaseId> = silent.map(|(lease, _)| *lease).collect();
+        let mut ended = Vec::with_capacity(silent.len());
+        for lease in silent {
+            if let Some(held) = self.held.remove(&lease) {
                 held.cancel.cancel();
+                ended.push((lease, held.is_durable));
             }
-            self.bury(*lease, now);
+            self.bury(lease, now);
         }
-        silent.len()
+        ended
     }
 
     /// One heartbeat per owner.
@@ -219,11 +247,11 @@ mod tests {
     async fn an_offer_heard_twice_runs_once() {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
         assert!(matches!(
-            leases.offered(lease(1), &owner, TTL, now),
+            leases.offered(lease(1), &owner, TTL, false, now),
             Offered::New(..)
         ));
         assert!(matches!(
-            leases.offered(lease(1), &owner, TTL, now),
+            leases.offered(lease(1), &owner, TTL, false, now),
             Offered::Held
         ));
     }
@@ -233,7 +261,7 @@ mod tests {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
         leases.closed(&owner, lease(1), now);
         assert!(matches!(
-            leases.offered(lease(1), &owner, TTL, now),
+            leases.offered(lease(1), &owner, TTL, false, now),
             Offered::Buried
         ));
     }
@@ -241,19 +269,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_nobody_extends_ends_at_its_ttl() {
         let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
-        let Offered::New(cancel, _) = leases.offered(lease(1), &owner, TTL, now) else {
+        let Offered::New(cancel, _) = leases.offered(lease(1), &owner, TTL, false, now) else {
             panic!("it is new")
         };
         leases.acknowledged(&owner, &[lease(1)], &[], now + TTL / 2, now + TTL / 2);
-        assert_eq!(leases.expire(now + TTL), 0);
-        assert_eq!(leases.expire(now + TTL + TTL / 2), 1);
+        assert_eq!(leases.expire(now + TTL), []);
+        assert_eq!(leases.expire(now + TTL + TTL / 2), [(lease(1), false)]);
         assert!(cancel.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_its_owner_ends_a_lease() {
         let (mut leases, now) = (Leases::default(), Instant::now());
-        let Offered::New(cancel, _) = leases.offered(lease(1), &owner(), TTL, now) else {
+        let Offered::New(cancel, _) = leases.offered(lease(1), &owner(), TTL, false, now) else {
             panic!("it is new")
         };
         leases.closed(&owner(), lease(1), now);

@@ -4,16 +4,19 @@
 //! Wait, decide (`lifecycle`), act: the only place of the scheduler that does
 //! something to the outside.
 
-use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::OptionFuture};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    Parts, fresh_lease,
-    lifecycle::{Action, Bounds, Event, Lifecycle},
-    open::{Heard, Open},
+    Parts,
+    ends::cancelled,
+    fresh_lease,
+    lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+    open::{End, Heard, Open},
     placement::{Found, Placement},
     prepare::Prepared,
     verify::{self, Verified},
@@ -21,7 +24,8 @@ use super::{
 use crate::{
     compute::{Failure, Finished, InvocationEvent},
     mesh::Address,
-    model::{Assignment, Class, Delivery, LeaseId, Message, PeerId, Verdict},
+    model::{Assignment, Class, Delivery, LeaseId, Message, PeerId},
+    store::Ledger,
 };
 
 /// How long an offer may stay unanswered.
@@ -36,9 +40,18 @@ pub(super) struct Driver {
     pub(super) open: Arc<Open>,
     pub(super) placement: Placement,
     pub(super) prepared: Prepared,
-    pub(super) events: mpsc::Sender<InvocationEvent>,
+    pub(super) door: Door,
     pub(super) mailbox: mpsc::Sender<Heard>,
     pub(super) cancel: CancellationToken,
+}
+
+/// Who hears of an invocation, and what it survives.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// Held: the caller waits, and the end of its patience cancels.
+    Waiting(mpsc::Sender<InvocationEvent>),
+    /// Durable: every step is kept before it is told to anyone.
+    Durable(Ledger),
 }
 
 /// What is known once candidates were found.
@@ -50,7 +63,7 @@ pub(super) struct Course {
 }
 
 impl Driver {
-    /// Runs to the end.
+    /// Runs a held invocation to its end.
     pub(super) async fn drive(self, heard: mpsc::Receiver<Heard>) {
         let invocation = self.prepared.invocation.to_string();
         let call = self.prepared.call_cid.to_string();
@@ -63,11 +76,10 @@ impl Driver {
             return self.finish(Ok(finished), None).await;
         }
         self.say(InvocationEvent::Finding).await;
-        let door_left = self.events.clone();
         let found = tokio::select! {
             found = self.placement.find(&self.prepared) => found,
             () = self.cancel.cancelled() => return self.finish(Err(cancelled()), None).await,
-            () = door_left.closed() => return self.finish(Err(cancelled()), None).await,
+            () = self.door.closed() => return self.finish(Err(cancelled()), None).await,
         };
         self.open.explained(&invocation, &found.explanation);
         let willing: Vec<String> = willing(&found);
@@ -75,32 +87,79 @@ impl Driver {
             let failure = self.nobody(&found);
             return self.finish(Err(failure), None).await;
         }
-        let course = Course {
-            life: Lifecycle::new(self.bounds()),
-            found,
-            results: HashMap::new(),
-            receipt_of_failure: None,
-        };
-        self.run(course, willing, heard).await;
+        let life = Lifecycle::new(self.bounds(), Instant::now());
+        let course = Course::new(life, found);
+        self.run(course, Vec::new(), Event::Ranked(willing), heard)
+            .await;
     }
 
-    async fn run(self, mut course: Course, willing: Vec<String>, mut heard: mpsc::Receiver<Heard>) {
-        let mut event = Event::Ranked(willing);
+    /// Runs a durable invocation to its end; `kept` is what an earlier start
+    /// of this node had tried.
+    pub(super) async fn drive_on(self, kept: Vec<Kept>, heard: mpsc::Receiver<Heard>) {
+        if kept.is_empty()
+            && let Some(finished) = self.remembered().await
+        {
+            return self.finish(Ok(finished), None).await;
+        }
+        let (life, offers) = Lifecycle::resumed(self.bounds(), kept, Instant::now());
+        let course = Course::new(life, Found::default());
+        self.run(course, offers, Event::Tick, heard).await;
+    }
+
+    async fn run(
+        &self,
+        mut course: Course,
+        mut actions: Vec<Action>,
+        mut event: Event,
+        mut heard: mpsc::Receiver<Heard>,
+    ) {
         let mut is_leaving = false;
+        let mut finding = OptionFuture::default();
         loop {
-            let actions = course.life.handle(event, Instant::now(), fresh_lease());
-            for action in actions {
-                if let ControlFlow::Break(end) = self.act(&mut course, action).await {
-                    return self.finish(end, course.receipt_of_failure).await;
+            actions.extend(course.life.handle(event, Instant::now(), fresh_lease()));
+            let mut is_over = false;
+            for action in actions.drain(..) {
+                match action {
+                    Action::Find => finding = Some(self.find().boxed()).into(),
+                    Action::Finish(end) => {
+                        self.end(&mut course, end).await;
+                        is_over = true;
+                    }
+                    other => self.act(&mut course, other).await,
                 }
+            }
+            if is_over {
+                return;
             }
             event = tokio::select! {
                 Some(heard) = heard.recv() => self.weigh(&mut course, heard),
+                Some(found) = &mut finding => {
+                    finding = OptionFuture::default();
+                    let willing = willing(&found);
+                    course.found = found;
+                    Event::Ranked(willing)
+                }
                 () = tokio::time::sleep_until(course.life.next_tick()) => Event::Tick,
                 () = self.cancel.cancelled(), if !is_leaving => { is_leaving = true; Event::Cancel }
-                () = self.events.closed(), if !is_leaving => { is_leaving = true; Event::Cancel }
+                () = self.door.closed(), if !is_leaving => { is_leaving = true; Event::Cancel }
             };
         }
+    }
+
+    /// Looks for executors once more.
+    async fn find(&self) -> Found {
+        let found = self.placement.find_in_turn(&self.prepared).await;
+        let invocation = self.prepared.invocation.to_string();
+        self.open.explained(&invocation, &found.explanation);
+        found
+    }
+
+    async fn end(&self, course: &mut Course, end: Result<LeaseId, Failure>) {
+        let end = match end {
+            Ok(lease) => self.accept(course, lease).await,
+            Err(failure) => Err(failure),
+        };
+        self.finish(end, course.receipt_of_failure.take()).await;
     }
 
     /// Turns what was heard into an event; results are verified here.
@@ -117,17 +176,16 @@ impl Driver {
             }
             Ok(verified) => {
                 let outcome = verify::outcome(&verified.receipt);
+                if outcome.is_err() {
+                    course.receipt_of_failure = Some(self.learn_failure(&verified, &delivery));
+                }
                 course.results.insert(lease, (verified, delivery));
                 Event::Result(lease, outcome)
             }
         }
     }
 
-    async fn act(
-        &self,
-        course: &mut Course,
-        action: Action,
-    ) -> ControlFlow<Result<Finished, Failure>> {
+    async fn act(&self, course: &mut Course, action: Action) {
         match action {
             Action::Offer {
                 executor,
@@ -143,8 +201,14 @@ impl Driver {
                 self.say(InvocationEvent::Progress { phase, input_bytes })
                     .await;
             }
-            Action::Lost { executor, reason } => {
+            Action::Lost {
+                executor,
+                lease,
+                attempt,
+                reason,
+            } => {
                 debug!(peer.id = executor, reason, "an attempt came to nothing");
+                self.keep_attempt(&executor, lease, attempt, false).await;
                 self.say(InvocationEvent::Retry { executor, reason }).await;
             }
             Action::Revoke { executor, lease } => {
@@ -155,16 +219,11 @@ impl Driver {
                 lease,
                 verdict,
             } => {
-                self.learn_failure(course, lease, verdict);
                 self.send(&executor, Message::ResultAck { lease, verdict })
                     .await;
             }
-            Action::Finish(Ok(lease)) => {
-                return ControlFlow::Break(self.accept(course, lease).await);
-            }
-            Action::Finish(Err(failure)) => return ControlFlow::Break(Err(failure)),
+            Action::Find | Action::Finish(_) => {}
         }
-        ControlFlow::Continue(())
     }
 
     async fn offer(
@@ -177,6 +236,7 @@ impl Driver {
     ) {
         let Ok(peer) = executor.parse() else { return };
         self.open.lease(lease, peer, self.mailbox.clone());
+        self.keep_attempt(executor, lease, attempt, true).await;
         self.open
             .note(&self.prepared.invocation.to_string(), |record| {
                 record.attempts = attempt;
@@ -203,6 +263,7 @@ impl Driver {
             fetch_ms: millis(self.prepared.fetch_left(now)),
             limits: self.prepared.limits,
             memo: self.prepared.request.cache && self.prepared.manifest.pure,
+            durable: matches!(self.door, Door::Durable(_)),
             sources: sources.take(16).collect(),
             blocks: self.prepared.blocks.clone(),
         };
@@ -232,18 +293,14 @@ impl Driver {
     }
 
     /// A verified receipt of a failure is kept too: it proves who said so.
-    fn learn_failure(&self, course: &mut Course, lease: LeaseId, verdict: Verdict) {
-        let Some((verified, delivery)) = course.results.get(&lease) else {
-            return;
-        };
-        if verdict == Verdict::Accepted && verified.receipt.outcome.output().is_none() {
-            let receipt = &verified.receipt;
-            let cid =
-                self.parts
-                    .memo
-                    .learn(&delivery.receipt, receipt, delivery.blocks.clone(), false);
-            course.receipt_of_failure = Some((cid.to_string(), receipt.executor.clone()));
-        }
+    /// Gives the receipt's CID and its executor.
+    fn learn_failure(&self, verified: &Verified, delivery: &Delivery) -> (String, String) {
+        let (receipt, blocks) = (&verified.receipt, delivery.blocks.clone());
+        let cid = self
+            .parts
+            .memo
+            .learn(&delivery.receipt, receipt, blocks, false);
+        (cid.to_string(), receipt.executor.clone())
     }
 
     fn bounds(&self) -> Bounds {
@@ -256,6 +313,7 @@ impl Driver {
             deadline: self.prepared.deadline(),
             is_pure: self.prepared.manifest.pure,
             may_repeat: self.prepared.manifest.may_repeat,
+            is_durable: matches!(self.door, Door::Durable(_)),
         }
     }
 
@@ -304,16 +362,23 @@ impl Driver {
 
     /// Tells the door; one that left is noticed by the loop.
     async fn say(&self, event: InvocationEvent) {
-        let _door_left = self.events.send(event).await;
+        if let Door::Waiting(events) = &self.door {
+            let _door_left = events.send(event).await;
+        }
     }
 
-    async fn finish(self, end: Result<Finished, Failure>, receipt: Option<(String, String)>) {
+    async fn finish(&self, end: Result<Finished, Failure>, receipt: Option<(String, String)>) {
         let invocation = self.prepared.invocation.to_string();
-        self.open.close(&invocation, end.clone());
+        let end = self.meaning(end);
+        let Some(record) = self.open.ended(&invocation, &end) else {
+            return;
+        };
+        self.keep_end(&record, &end).await;
+        self.open.close(&invocation);
         let (receipt, executor) = receipt.unzip();
         let last = match end {
-            Ok(finished) => InvocationEvent::Done(Box::new(finished)),
-            Err(error) => InvocationEvent::Failed {
+            End::Succeeded(finished) => InvocationEvent::Done(Box::new(finished)),
+            End::Failed(error) | End::Dead(error) => InvocationEvent::Failed {
                 invocation,
                 error,
                 receipt,
@@ -321,6 +386,27 @@ impl Driver {
             },
         };
         self.say(last).await;
+    }
+}
+
+impl Door {
+    /// Waits until the caller left.
+    async fn closed(&self) {
+        match self {
+            Self::Waiting(events) => events.closed().await,
+            Self::Durable(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Course {
+    fn new(life: Lifecycle, found: Found) -> Self {
+        Self {
+            life,
+            found,
+            results: HashMap::new(),
+            receipt_of_failure: None,
+        }
     }
 }
 
@@ -332,14 +418,6 @@ fn willing(found: &Found) -> Vec<String> {
         .filter(|c| c.veto.is_none())
         .map(|c| c.peer.clone())
         .collect()
-}
-
-fn cancelled() -> Failure {
-    Failure::new(
-        Class::Cancelled,
-        "cancelled",
-        "the invocation was cancelled",
-    )
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -9,6 +9,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::{
+    ends::{cancelled, out_of_time},
+    search::Search,
+};
 use crate::{
     compute::Failure,
     model::{Class, LeaseId, Phase, Progress, Verdict},
@@ -31,6 +35,19 @@ pub(crate) struct Bounds {
     pub(crate) is_pure: bool,
     /// The code may run again although it has effects.
     pub(crate) may_repeat: bool,
+    /// Who may run it is looked for again as long as there are tries and time.
+    pub(crate) is_durable: bool,
+}
+
+/// A try as it was kept over a restart of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// On which executor.
+    pub(crate) executor: String,
+    /// Under which lease.
+    pub(crate) lease: LeaseId,
+    /// Nothing is known of its end.
+    pub(crate) is_open: bool,
 }
 
 /// What the machine hears.
@@ -59,6 +76,8 @@ pub(crate) enum Event {
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
+    /// Look for executors and tell by [`Event::Ranked`].
+    Find,
     /// Offer the call to `executor` under this lease.
     Offer {
         executor: String,
@@ -71,10 +90,15 @@ pub(crate) enum Action {
     /// Tell the caller how far it is.
     Report(Progress),
     /// A try came to nothing: tell the caller.
-    Lost { executor: String, reason: String },
+    Lost {
+        executor: String,
+        lease: LeaseId,
+        attempt: u32,
+        reason: String,
+    },
     /// Tell the executor to end the lease.
     Revoke { executor: String, lease: LeaseId },
-    /// Answer a result.
+    /// Answer a result; what it led to is done, and kept, before.
     Acknowledge {
         executor: String,
         lease: LeaseId,
@@ -106,27 +130,55 @@ pub(crate) struct Lifecycle {
     tries: Vec<Try>,
     reasons: Vec<String>,
     last_failure: Option<Failure>,
+    search: Search,
     is_over: bool,
 }
 
 impl Lifecycle {
     /// A life that waits for its candidates.
-    pub(crate) const fn new(bounds: Bounds) -> Self {
+    pub(crate) const fn new(bounds: Bounds, now: Instant) -> Self {
         Self {
             bounds,
             waiting: VecDeque::new(),
             tries: Vec::new(),
             reasons: Vec::new(),
             last_failure: None,
+            search: Search::new(now),
             is_over: false,
         }
+    }
+
+    /// A life that its owner kept over a restart: what was open has a fresh
+    /// ttl, and its offers are repeated, for they may never have been sent.
+    pub(crate) fn resumed(bounds: Bounds, kept: Vec<Kept>, now: Instant) -> (Self, Vec<Action>) {
+        let mut life = Self::new(bounds, now);
+        let expires = now + bounds.lease_ttl + bounds.lease_ttl / 2;
+        let tries = kept.into_iter().map(|kept| Try {
+            executor: kept.executor,
+            lease: kept.lease,
+            is_accepted: false,
+            expires,
+            suspect_at: now + bounds.suspect_after,
+            is_open: kept.is_open,
+            last: None,
+        });
+        life.tries = tries.collect();
+        let offers = (1..).zip(&life.tries).filter(|(_, held)| held.is_open);
+        let offers = offers.map(|(attempt, held)| Action::Offer {
+            executor: held.executor.clone(),
+            lease: held.lease,
+            attempt,
+            fence: u64::from(attempt),
+        });
+        let offers = offers.collect();
+        (life, offers)
     }
 
     /// Hears `event`; `fresh` is the lease of the next offer, if there is one.
     pub(crate) fn handle(&mut self, event: Event, now: Instant, fresh: LeaseId) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Ranked(peers) => self.waiting.extend(peers),
+            Event::Ranked(peers) => self.ranked(peers, now),
             Event::Accepted(lease) => self.accepted(lease, now, &mut actions),
             Event::Declined(lease, why) => self.lost(lease, why, &mut actions),
             Event::Heard(lease, progress) => self.heard(lease, progress, now, &mut actions),
@@ -147,9 +199,28 @@ impl Lifecycle {
             .iter()
             .filter(|t| t.is_open)
             .map(|t| t.expires.min(t.suspect_at))
+            .chain(self.next_search())
             .chain([self.bounds.deadline])
             .min()
             .unwrap_or(self.bounds.deadline)
+    }
+
+    /// Those who were tried come last: they may have recovered since.
+    fn ranked(&mut self, peers: Vec<String>, now: Instant) {
+        let is_tried = |peer: &String| self.tries.iter().any(|t| t.executor == *peer);
+        let (tried, fresh): (Vec<_>, Vec<_>) = peers.into_iter().partition(is_tried);
+        self.waiting = fresh.into_iter().chain(tried).collect();
+        self.search.ended(now);
+    }
+
+    /// When to look for executors again, if that is what is waited for.
+    fn next_search(&self) -> Option<Instant> {
+        let is_idle = self.tries.iter().all(|t| !t.is_open);
+        self.search.next().filter(|_| self.may_search() && is_idle)
+    }
+
+    fn may_search(&self) -> bool {
+        self.bounds.is_durable && !self.is_over && self.attempts() < self.bounds.max_attempts
     }
 
     /// Tries so far.
@@ -197,7 +268,9 @@ impl Lifecycle {
     }
 
     fn lost(&mut self, lease: LeaseId, why: String, actions: &mut Vec<Action>) {
-        let Some(held) = self.find(lease).filter(|t| t.is_open) else {
+        let numbered = (1..).zip(&mut self.tries);
+        let Some((attempt, held)) = { numbered }.find(|(_, t)| t.lease == lease && t.is_open)
+        else {
             return;
         };
         held.is_open = false;
@@ -205,6 +278,8 @@ impl Lifecycle {
         self.reasons.push(format!("{executor}: {why}"));
         actions.push(Action::Lost {
             executor,
+            lease,
+            attempt,
             reason: why,
         });
     }
@@ -219,15 +294,8 @@ impl Lifecycle {
         } else {
             Verdict::Late
         };
-        actions.push(Action::Acknowledge {
-            executor,
-            lease,
-            verdict,
-        });
-        if !counts {
-            return;
-        }
         match outcome {
+            _ if !counts => {}
             Ok(()) => self.end(Ok(lease), actions),
             Err(failure) if failure.class.is_worth_another_executor() => {
                 self.last_failure = Some(failure.clone());
@@ -238,6 +306,11 @@ impl Lifecycle {
                 self.end(Err(failure), actions);
             }
         }
+        actions.push(Action::Acknowledge {
+            executor,
+            lease,
+            verdict,
+        });
     }
 
     fn forged(&mut self, lease: LeaseId, why: &str, actions: &mut Vec<Action>) {
@@ -272,7 +345,7 @@ impl Lifecycle {
 
     fn expire(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if !self.is_over && now >= self.bounds.deadline {
-            self.end(Err(self.out_of_time()), actions);
+            self.end(Err(out_of_time(self.phase())), actions);
         }
         let silent: Vec<(LeaseId, bool)> = self
             .tries
@@ -301,11 +374,18 @@ impl Lifecycle {
         };
         match executor {
             Some(executor) => self.offer(executor, now, fresh, actions),
+            None if self.may_search() => self.look(now, actions),
             None if self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() => {
                 let failure = self.given_up();
                 self.end(Err(failure), actions);
             }
             None => self.stop_suspecting(),
+        }
+    }
+
+    fn look(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.search.begin(now) {
+            actions.push(Action::Find);
         }
     }
 
@@ -367,26 +447,10 @@ impl Lifecycle {
         actions.push(Action::Finish(end));
     }
 
-    fn out_of_time(&self) -> Failure {
-        let phase = self
-            .tries
-            .iter()
-            .rev()
-            .find_map(|t| t.last)
-            .map(|p| p.phase);
-        let doing = match phase {
-            None => "before an executor took it",
-            Some(Phase::Queued) => "while it waited for a slot",
-            Some(Phase::Fetching) => "while its input was fetched",
-            Some(Phase::Running) => "while it ran",
-            Some(Phase::Storing) => "while its output was stored",
-        };
-        Failure::new(
-            Class::Deadline,
-            "deadline",
-            format!("the invocation's time ran out {doing}"),
-        )
-        .with_hint("give it more with --timeout, such as --timeout 10m")
+    /// How far the newest try was.
+    fn phase(&self) -> Option<Phase> {
+        let last = self.tries.iter().rev().find_map(|t| t.last);
+        last.map(|progress| progress.phase)
     }
 
     fn given_up(&self) -> Failure {
@@ -404,14 +468,6 @@ impl Lifecycle {
             ),
         }
     }
-}
-
-fn cancelled() -> Failure {
-    Failure::new(
-        Class::Cancelled,
-        "cancelled",
-        "the invocation was cancelled",
-    )
 }
 
 #[cfg(test)]

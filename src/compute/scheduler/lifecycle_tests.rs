@@ -15,6 +15,7 @@ fn bounds(now: Instant, is_pure: bool) -> Bounds {
         deadline: now + Duration::from_secs(300),
         is_pure,
         may_repeat: false,
+        is_durable: false,
     }
 }
 
@@ -56,7 +57,7 @@ fn offered_to(actions: &[Action]) -> Option<&str> {
 #[tokio::test(start_paused = true)]
 async fn the_best_candidate_gets_the_first_offer() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     assert_eq!(
         offered_to(&life.handle(peers(&["a", "b"]), now, lease(1))),
         Some("a")
@@ -66,7 +67,7 @@ async fn the_best_candidate_gets_the_first_offer() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_offer_goes_to_the_next_candidate() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     life.handle(peers(&["a", "b"]), now, lease(1));
     let actions = life.handle(Event::Declined(lease(1), "full".into()), now, lease(2));
     assert_eq!(offered_to(&actions), Some("b"));
@@ -75,7 +76,7 @@ async fn a_refused_offer_goes_to_the_next_candidate() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_executor_of_a_pure_call_is_replaced_and_its_late_result_still_counts() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     life.handle(peers(&["a", "b"]), now, lease(1));
     life.handle(Event::Heard(lease(1), running()), now, lease(2));
     let later = now + Duration::from_secs(12);
@@ -94,7 +95,7 @@ async fn a_silent_executor_of_a_pure_call_is_replaced_and_its_late_result_still_
 #[tokio::test(start_paused = true)]
 async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, false));
+    let mut life = Lifecycle::new(bounds(now, false), now);
     life.handle(peers(&["a", "b"]), now, lease(1));
     life.handle(Event::Heard(lease(1), running()), now, lease(2));
     let suspect = life.handle(Event::Tick, now + Duration::from_secs(12), lease(2));
@@ -114,7 +115,7 @@ async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
 #[tokio::test(start_paused = true)]
 async fn the_fault_of_the_code_is_never_tried_elsewhere() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     life.handle(peers(&["a", "b"]), now, lease(1));
     let trap = Failure::new(Class::User, "trap", "unreachable executed");
     let actions = life.handle(Event::Result(lease(1), Err(trap.clone())), now, lease(2));
@@ -124,7 +125,7 @@ async fn the_fault_of_the_code_is_never_tried_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_forged_receipt_is_refused_and_the_next_candidate_tried() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     life.handle(peers(&["a", "b"]), now, lease(1));
     let actions = life.handle(Event::Forged(lease(1), "signature".into()), now, lease(2));
     assert_eq!(offered_to(&actions), Some("b"));
@@ -138,7 +139,7 @@ async fn a_forged_receipt_is_refused_and_the_next_candidate_tried() {
 #[tokio::test(start_paused = true)]
 async fn cancelling_revokes_the_open_lease() {
     let now = Instant::now();
-    let mut life = Lifecycle::new(bounds(now, true));
+    let mut life = Lifecycle::new(bounds(now, true), now);
     life.handle(peers(&["a"]), now, lease(1));
     let actions = life.handle(Event::Cancel, now, lease(2));
     assert!(actions.contains(&Action::Revoke {
@@ -174,7 +175,7 @@ proptest! {
         is_pure in any::<bool>(),
     ) {
         let mut now = Instant::now();
-        let mut life = Lifecycle::new(bounds(now, is_pure));
+        let mut life = Lifecycle::new(bounds(now, is_pure), now);
         let mut ends = 0;
         let mut fences = Vec::new();
         let mut count = |actions: &[Action]| {

@@ -30,6 +30,17 @@ pub(super) enum Heard {
     Result(Address, Delivery),
 }
 
+/// How an invocation ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// With its one result.
+    Succeeded(Finished),
+    /// For good.
+    Failed(Failure),
+    /// Given up, until its operator retries or drops it.
+    Dead(Failure),
+}
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -196,30 +207,28 @@ impl Open {
         });
     }
 
-    /// Closes an invocation with its end.
-    pub(super) fn close(&self, invocation: &str, end: Result<Finished, Failure>) {
+    /// The record of an open invocation as its end makes it.
+    pub(super) fn ended(&self, invocation: &str, end: &End) -> Option<Record> {
+        let record = self.inner.lock().entries.get(invocation)?.record.clone();
+        Some(end_record(record, end))
+    }
+
+    /// Closes an invocation, whose record is kept already.
+    pub(super) fn close(&self, invocation: &str) {
         let mut inner = self.inner.lock();
-        let Some(mut entry) = inner.entries.remove(invocation) else {
+        let Some(entry) = inner.entries.remove(invocation) else {
             return;
         };
         inner
             .leases
             .retain(|_, (_, mailbox)| !mailbox.same_channel(&entry.mailbox));
         drop(inner);
-        end_record(&mut entry.record, end);
-        self.persist(&entry.record);
         entry.over.send_replace(true);
     }
 
-    fn persist(&self, record: &Record) {
-        let Ok(body) = serde_json::to_string(record) else {
-            return;
-        };
-        let row = RecordRow {
-            invocation: record.invocation.clone(),
-            at_ms: clock::unix_ms(),
-            body,
-        };
+    /// Keeps the record of an ended invocation.
+    pub(super) fn persist(&self, record: &Record) {
+        let row = row(record);
         if let Err(error) = self.store.put_record(&row) {
             warn!(invocation.id = record.invocation, %error, "the record of an invocation is not kept");
         }
@@ -233,7 +242,7 @@ impl Open {
     }
 
     /// Tells when an open invocation ends; none if it is not open.
-    pub(super) fn ended(&self, invocation: &str) -> Option<watch::Receiver<bool>> {
+    pub(super) fn over(&self, invocation: &str) -> Option<watch::Receiver<bool>> {
         self.inner
             .lock()
             .entries
@@ -244,13 +253,18 @@ impl Open {
     /// A record by its name or a prefix of it.
     pub(super) fn record(&self, name: &str) -> Result<Record, Failure> {
         let name = name.to_uppercase();
-        let mut found: Vec<Record> = {
-            let inner = self.inner.lock();
-            let open = inner.entries.iter().filter(|(id, _)| id.starts_with(&name));
-            open.map(|(_, entry)| aged(&entry.record)).collect()
-        };
         let rows = self.store.records_like(&name).unwrap_or_default();
-        found.extend(rows.iter().filter_map(of_row));
+        let mut found: Vec<Record> = rows.iter().filter_map(of_row).collect();
+        {
+            let inner = self.inner.lock();
+            let is_new = |id: &String| !found.iter().any(|record| record.invocation == *id);
+            let open = inner
+                .entries
+                .iter()
+                .filter(|(id, _)| id.starts_with(&name) && is_new(id));
+            let open: Vec<Record> = open.map(|(_, entry)| aged(&entry.record)).collect();
+            found.extend(open);
+        }
         match (found.pop(), found.is_empty()) {
             (Some(record), true) if !name.is_empty() => Ok(record),
             (Some(_), _) => Err(Failure::new(
@@ -303,22 +317,39 @@ fn aged(record: &Record) -> Record {
     }
 }
 
-fn end_record(record: &mut Record, end: Result<Finished, Failure>) {
+/// A record as a row.
+pub(super) fn row(record: &Record) -> RecordRow {
+    RecordRow {
+        invocation: record.invocation.clone(),
+        at_ms: clock::unix_ms(),
+        body: serde_json::to_string(record).unwrap_or_default(),
+    }
+}
+
+fn end_record(mut record: Record, end: &End) -> Record {
     record.elapsed_ms = clock::unix_ms().saturating_sub(record.submitted);
+    record.state = end.state().to_owned();
     match end {
-        Ok(finished) => {
-            record.state = "succeeded".to_owned();
+        End::Succeeded(finished) => {
             record.executor = Some(finished.executor.clone());
-            record.result = Some(finished);
+            record.result = Some(finished.clone());
         }
-        Err(failure) => {
-            record.state = match failure.class {
+        End::Failed(failure) | End::Dead(failure) => record.error = Some(failure.clone()),
+    }
+    record
+}
+
+impl End {
+    /// The word in records.
+    const fn state(&self) -> &'static str {
+        match self {
+            Self::Succeeded(_) => "succeeded",
+            Self::Dead(_) => "dead",
+            Self::Failed(failure) => match failure.class {
                 Class::Cancelled => "cancelled",
                 Class::Deadline => "expired",
                 _ => "failed",
-            }
-            .to_owned();
-            record.error = Some(failure);
+            },
         }
     }
 }

@@ -17,7 +17,10 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use super::{
     prepare::Prepared,
@@ -34,6 +37,8 @@ const SETTLE: Duration = Duration::from_millis(60);
 /// How much longer a provider of the input is waited for while nobody is known
 /// to hold it: fetching it would take longer still.
 const PROVIDER_GRACE: Duration = Duration::from_millis(800);
+/// Searches of durable invocations at once.
+const MAX_SEARCHES: usize = 32;
 /// Candidates asked for one invocation.
 const MAX_CANDIDATES: usize = 64;
 
@@ -43,6 +48,7 @@ pub(super) struct Placement {
     mesh: Mesh,
     probes: Arc<Mutex<HashMap<u64, Asked>>>,
     next: Arc<AtomicU64>,
+    turns: Arc<Semaphore>,
 }
 
 /// What a search gave.
@@ -69,6 +75,7 @@ impl Placement {
             mesh,
             probes: Arc::default(),
             next: Arc::default(),
+            turns: Arc::new(Semaphore::new(MAX_SEARCHES)),
         }
     }
 
@@ -80,6 +87,12 @@ impl Placement {
         {
             let _nobody_waits_any_more = answer.send(report);
         }
+    }
+
+    /// The same, when few others look too: for what is in no hurry.
+    pub(super) async fn find_in_turn(&self, prepared: &Prepared) -> Found {
+        let _turn = self.turns.acquire().await;
+        self.find(prepared).await
     }
 
     /// Looks for candidates and ranks them.

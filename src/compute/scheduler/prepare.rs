@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{Parts, fresh_invocation, random};
@@ -21,6 +22,7 @@ use crate::{
     kubo,
     model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId},
     wire::{
+        Refusal,
         block::{DAG_CBOR, RAW},
         cid_of, dagcbor,
     },
@@ -51,6 +53,62 @@ pub(crate) struct Prepared {
     pub(crate) submitted: Instant,
     /// When it came, Unix milliseconds.
     pub(crate) submitted_ms: u64,
+}
+
+/// A prepared call as it is kept over a restart.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parcel {
+    invocation: InvocationId,
+    call: Call,
+    manifest: Manifest,
+    limits: Limits,
+    blocks: Vec<Block>,
+    input_rides: bool,
+    request: InvokeRequest,
+    submitted_ms: u64,
+}
+
+impl Parcel {
+    /// Packs a call.
+    pub(super) fn of(prepared: &Prepared) -> Self {
+        Self {
+            invocation: prepared.invocation,
+            call: prepared.call.clone(),
+            manifest: prepared.manifest.clone(),
+            limits: prepared.limits,
+            blocks: prepared.blocks.clone(),
+            input_rides: prepared.input_rides,
+            request: prepared.request.clone(),
+            submitted_ms: prepared.submitted_ms,
+        }
+    }
+
+    /// The same parcel as if it were submitted now.
+    pub(super) fn anew(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let mut parcel: Self = dagcbor::decode(bytes)?;
+        parcel.submitted_ms = clock::unix_ms();
+        dagcbor::encode(&parcel)
+    }
+
+    /// Unpacks it; its deadline stays where it was by this node's wall clock.
+    pub(super) fn open(self) -> Result<Prepared, Failure> {
+        let age = Duration::from_millis(clock::unix_ms().saturating_sub(self.submitted_ms));
+        let now = Instant::now();
+        Ok(Prepared {
+            invocation: self.invocation,
+            call_cid: block(&self.call)?.cid,
+            call: self.call,
+            manifest: self.manifest,
+            limits: self.limits,
+            blocks: self.blocks,
+            input_rides: self.input_rides,
+            only: self.request.executor.as_deref().map(peer).transpose()?,
+            request: self.request,
+            submitted: now.checked_sub(age).unwrap_or(now),
+            submitted_ms: self.submitted_ms,
+        })
+    }
 }
 
 impl Prepared {

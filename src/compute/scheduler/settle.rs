@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::drive::{Course, Driver, millis};
+use super::drive::{Course, Door, Driver, millis};
 use crate::{
     compute::{
         Failure, Finished, clock,
@@ -67,6 +67,7 @@ impl Driver {
             ));
         };
         let mut blocks = known.blocks;
+        let kept_blocks = blocks.clone();
         blocks.extend(self.prepared.blocks.iter().take(1).cloned());
         let cid = self.parts.memo.learn(
             &known.receipt,
@@ -74,6 +75,9 @@ impl Driver {
             blocks,
             self.prepared.manifest.pure,
         );
+        if matches!(self.door, Door::Durable(_)) {
+            self.keep_output(&output, &kept_blocks).await?;
+        }
         if self.prepared.request.pin {
             let name = Some(format!("timerose/kept/{}", self.prepared.invocation));
             let options = PinAdd {

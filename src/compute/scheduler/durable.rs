@@ -1,0 +1,224 @@
+//! Durable invocations: submitted to stay, resumed, given up, taken up again.
+//!
+//! Takes requests that nobody waits for, answers once they are on disk. The
+//! rows are the truth: a start of this node drives every open one on.
+
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    MAX_EVENTS, Scheduler,
+    drive::{Door, Driver},
+    kept::kept,
+    lifecycle::Kept,
+    open::Place,
+    prepare::{Parcel, Prepared},
+};
+use crate::{
+    compute::{ByteStream, Failure, InvokeRequest, Record, function::of_store},
+    model::Class,
+    store::{InvocationRow, Key, Ledger, Submitted},
+    wire::dagcbor,
+};
+
+impl Scheduler {
+    /// Submits a call that outlives its caller and this process; gives its
+    /// record once it is on disk. The same key gives the same invocation.
+    ///
+    /// # Errors
+    /// What is wrong with the request itself, `conflict` when the key stands
+    /// for another one, or that too much is open.
+    pub(crate) async fn submit_durable(
+        &self,
+        mut request: InvokeRequest,
+        input: Option<ByteStream>,
+    ) -> Result<Record, Failure> {
+        let ledger = self.ledger()?;
+        let place = self.open.reserve()?;
+        let key = request.key.take();
+        let key = key.map(|key| self::key(key, &request)).transpose()?;
+        let prepared = Prepared::make(&self.parts, request, input).await?;
+        let id = prepared.invocation.to_string();
+        let row = InvocationRow {
+            id: id.clone(),
+            body: dagcbor::encode(&Parcel::of(&prepared)).map_err(|e| bad(&e.to_string()))?,
+            at_ms: prepared.submitted_ms,
+            is_cancelled: false,
+            is_dead: false,
+        };
+        match ledger.submit(row, key).await.map_err(|e| of_store(&e))? {
+            Submitted::New => {
+                self.go(place, prepared, Vec::new(), false);
+                self.open.record(&id)
+            }
+            Submitted::Known(known) => self.open.record(&known),
+            Submitted::Conflict(known) => Err(Failure::new(
+                Class::Refused,
+                "conflict",
+                format!("the key stands for another request: invocation {known}"),
+            )
+            .with_hint("give this request a key of its own")),
+        }
+    }
+
+    /// Drives on what an earlier start of this node left open.
+    pub(crate) fn resume(&self) {
+        let rows = self.parts.store.open_invocations();
+        let rows = rows.unwrap_or_else(|error| {
+            warn!(%error, "open invocations cannot be read");
+            Vec::new()
+        });
+        let open = rows.into_iter().filter(|row| !row.is_dead);
+        let resumed = open.filter(|row| self.take_up(row)).count();
+        if resumed > 0 {
+            info!(invocations = resumed, "open invocations go on");
+        }
+    }
+
+    /// Invocations that were given up, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn dead(&self) -> Result<Vec<Record>, Failure> {
+        let rows = self.parts.store.open_invocations();
+        let rows = rows.map_err(|e| of_store(&e))?;
+        let dead = rows.iter().filter(|row| row.is_dead);
+        Ok(dead
+            .filter_map(|row| self.open.record(&row.id).ok())
+            .collect())
+    }
+
+    /// Gives a dead invocation as many tries again, with its time anew.
+    ///
+    /// # Errors
+    /// `not_found`, or that too much is open.
+    pub(crate) async fn retry_dead(&self, name: &str) -> Result<Record, Failure> {
+        let record = self.dead_one(name)?;
+        let rows = self.parts.store.open_invocations();
+        let rows = rows.map_err(|e| of_store(&e))?;
+        let row = rows.into_iter().find(|row| row.id == record.invocation);
+        let row = row.ok_or_else(|| not_dead(&record.invocation))?;
+        let body = Parcel::anew(&row.body).map_err(|e| bad(&e.to_string()))?;
+        self.unbury(&record.invocation, Some(body.clone())).await?;
+        self.take_up(&InvocationRow { body, ..row });
+        self.open.record(&record.invocation)
+    }
+
+    /// Forgets a dead invocation; its record stays as long as others do.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub(crate) async fn drop_dead(&self, name: &str) -> Result<Record, Failure> {
+        let record = self.dead_one(name)?;
+        self.unbury(&record.invocation, None).await?;
+        Ok(record)
+    }
+
+    /// Makes a wish for the end as durable as the invocation is.
+    pub(super) async fn keep_cancel(&self, invocation: &str) -> Result<(), Failure> {
+        let Some(ledger) = &self.parts.ledger else {
+            return Ok(());
+        };
+        let kept = ledger.cancel(invocation.to_owned()).await;
+        kept.map_err(|e| of_store(&e))
+    }
+
+    async fn unbury(&self, invocation: &str, body: Option<Vec<u8>>) -> Result<(), Failure> {
+        let unburied = self.ledger()?.unbury(invocation.to_owned(), body).await;
+        match unburied.map_err(|e| of_store(&e))? {
+            true => Ok(()),
+            false => Err(not_dead(invocation)),
+        }
+    }
+
+    fn dead_one(&self, name: &str) -> Result<Record, Failure> {
+        let record = self.open.record(name)?;
+        match record.state.as_str() {
+            "dead" => Ok(record),
+            _ => Err(not_dead(&record.invocation)),
+        }
+    }
+
+    fn ledger(&self) -> Result<&Ledger, Failure> {
+        self.parts.ledger.as_ref().ok_or_else(|| {
+            Failure::new(
+                Class::Refused,
+                "not_durable",
+                "nothing here outlives the command",
+            )
+            .with_hint("start the node: timerose daemon")
+        })
+    }
+
+    /// Drives a kept row on; false where it cannot be read or there is no room.
+    fn take_up(&self, row: &InvocationRow) -> bool {
+        let parcel = dagcbor::decode::<Parcel>(&row.body);
+        let attempts = self.parts.store.attempts(&row.id);
+        let (Ok(place), Ok(Ok(prepared)), Ok(attempts)) =
+            (self.open.reserve(), parcel.map(Parcel::open), attempts)
+        else {
+            warn!(invocation.id = row.id, "an open invocation cannot go on");
+            return false;
+        };
+        let _too_large_ones_are_in_kubo =
+            self.parts.content.remember(prepared.blocks.iter().cloned());
+        let attempts = attempts.into_iter().filter_map(kept).collect();
+        self.go(place, prepared, attempts, row.is_cancelled);
+        true
+    }
+
+    fn go(&self, place: Place<'_>, prepared: Prepared, tried: Vec<Kept>, is_cancelled: bool) {
+        let Some(ledger) = self.parts.ledger.clone() else {
+            return;
+        };
+        let (mailbox, heard) = mpsc::channel(MAX_EVENTS);
+        let cancel = CancellationToken::new();
+        if is_cancelled {
+            cancel.cancel();
+        }
+        place.open(&prepared, mailbox.clone(), cancel.clone());
+        for held in tried.iter().filter(|held| held.is_open) {
+            if let Ok(peer) = held.executor.parse() {
+                self.open.lease(held.lease, peer, mailbox.clone());
+            }
+        }
+        let driver = Driver {
+            parts: std::sync::Arc::clone(&self.parts),
+            open: std::sync::Arc::clone(&self.open),
+            placement: self.placement.clone(),
+            prepared,
+            door: Door::Durable(ledger),
+            mailbox,
+            cancel,
+        };
+        let driven = driver.drive_on(tried, heard);
+        self.tasks.spawn("invocation", driven);
+    }
+}
+
+fn key(key: String, request: &InvokeRequest) -> Result<Key, Failure> {
+    let body = dagcbor::encode(request).map_err(|e| bad(&e.to_string()))?;
+    Ok(Key {
+        key,
+        digest: Sha256::digest(body).to_vec(),
+    })
+}
+
+fn bad(reason: &str) -> Failure {
+    Failure::new(
+        Class::User,
+        "bad_request",
+        format!("it cannot be kept: {reason}"),
+    )
+}
+
+fn not_dead(invocation: &str) -> Failure {
+    Failure::new(
+        Class::User,
+        "not_found",
+        format!("the invocation {invocation} was not given up"),
+    )
+    .with_hint("list those that were with: timerose dead ls")
+}
