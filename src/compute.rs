@@ -16,6 +16,8 @@ mod memo;
 mod report;
 mod request;
 pub mod scheduler;
+#[cfg(test)]
+mod simulation;
 pub mod storage;
 
 use std::{sync::Arc, time::Duration};

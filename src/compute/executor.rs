@@ -6,7 +6,7 @@
 
 mod attempt;
 mod journal;
-mod leases;
+pub(super) mod leases;
 mod meter;
 mod output;
 mod presence;

@@ -9,7 +9,7 @@ mod drive;
 mod durable;
 mod ends;
 mod kept;
-mod lifecycle;
+pub(super) mod lifecycle;
 mod open;
 mod placement;
 mod prepare;

@@ -286,8 +286,9 @@ impl Lifecycle {
 
     fn result(&mut self, lease: LeaseId, outcome: Result<(), Failure>, actions: &mut Vec<Action>) {
         let (is_pure, is_over) = (self.bounds.is_pure, self.is_over);
+        let is_newest = self.tries.last().is_some_and(|t| t.lease == lease);
         let Some(held) = self.find(lease) else { return };
-        let counts = !is_over && (held.is_open || is_pure);
+        let counts = !is_over && (is_pure || (held.is_open && is_newest));
         let executor = held.executor.clone();
         let verdict = if counts {
             Verdict::Accepted
@@ -295,7 +296,9 @@ impl Lifecycle {
             Verdict::Late
         };
         match outcome {
-            _ if !counts => {}
+            _ if !counts => {
+                self.lost(lease, "a newer try is under way".to_owned(), actions);
+            }
             Ok(()) => self.end(Ok(lease), actions),
             Err(failure) if failure.class.is_worth_another_executor() => {
                 self.last_failure = Some(failure.clone());
