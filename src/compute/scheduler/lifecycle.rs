@@ -39,6 +39,22 @@ pub(crate) struct Bounds {
     pub(crate) is_durable: bool,
 }
 
+impl Bounds {
+    const fn may_run_twice(&self) -> bool {
+        self.is_pure || self.may_repeat
+    }
+
+    /// How long an offer may stay unanswered. Where the code must not run
+    /// twice at once, the executor may have begun although its answer was
+    /// lost: it ends itself a ttl after the offer reached it at the latest.
+    fn unanswered(&self) -> Duration {
+        match self.may_run_twice() {
+            true => self.offer_timeout,
+            false => self.offer_timeout + self.lease_ttl + self.lease_ttl / 2,
+        }
+    }
+}
+
 /// A try as it was kept over a restart of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -152,7 +168,10 @@ impl Lifecycle {
     /// ttl, and its offers are repeated, for they may never have been sent.
     pub(crate) fn resumed(bounds: Bounds, kept: Vec<Kept>, now: Instant) -> (Self, Vec<Action>) {
         let mut life = Self::new(bounds, now);
-        let expires = now + bounds.lease_ttl + bounds.lease_ttl / 2;
+        let expires = now
+            + bounds
+                .unanswered()
+                .max(bounds.lease_ttl + bounds.lease_ttl / 2);
         let tries = kept.into_iter().map(|kept| Try {
             executor: kept.executor,
             lease: kept.lease,
@@ -334,13 +353,14 @@ impl Lifecycle {
     /// A broken link makes a try suspect at once; the lease itself runs on,
     /// since a repeated session may bring its result.
     fn down(&mut self, peer: &str, now: Instant) {
+        let may_run_twice = self.bounds.may_run_twice();
         for held in self
             .tries
             .iter_mut()
             .filter(|t| t.is_open && t.executor == peer)
         {
             held.suspect_at = held.suspect_at.min(now);
-            if !held.is_accepted {
+            if !held.is_accepted && may_run_twice {
                 held.expires = now;
             }
         }
@@ -395,7 +415,7 @@ impl Lifecycle {
     /// No try is open, or every open one is suspect and the code may run twice.
     fn wants_another_try(&self, now: Instant) -> bool {
         let mut open = self.tries.iter().filter(|t| t.is_open).peekable();
-        let may_run_twice = self.bounds.is_pure || self.bounds.may_repeat;
+        let may_run_twice = self.bounds.may_run_twice();
         open.peek().is_none() || (may_run_twice && open.all(|t| now >= t.suspect_at))
     }
 
@@ -407,7 +427,7 @@ impl Lifecycle {
     }
 
     fn offer(&mut self, executor: String, now: Instant, fresh: LeaseId, actions: &mut Vec<Action>) {
-        let expires = now + self.bounds.offer_timeout;
+        let expires = now + self.bounds.unanswered();
         self.tries.push(Try {
             executor: executor.clone(),
             lease: fresh,

@@ -113,6 +113,74 @@ async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_code_that_may_repeat_its_effects_only_the_newest_try_counts() {
+    let now = Instant::now();
+    let repeats = Bounds {
+        may_repeat: true,
+        ..bounds(now, false)
+    };
+    let mut life = Lifecycle::new(repeats, now);
+    life.handle(peers(&["a", "b"]), now, lease(1));
+    life.handle(Event::Heard(lease(1), running()), now, lease(2));
+    let later = now + Duration::from_secs(12);
+    let suspect = life.handle(Event::Tick, later, lease(2));
+    assert_eq!(offered_to(&suspect), Some("b"));
+    let older = life.handle(Event::Result(lease(1), Ok(())), later, lease(3));
+    assert_eq!(finish(&older), None);
+    let newest = life.handle(Event::Result(lease(2), Ok(())), later, lease(3));
+    assert_eq!(finish(&newest), Some(&Ok(lease(2))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_life_looks_for_executors_until_its_tries_are_used_up() {
+    let mut now = Instant::now();
+    let durable = Bounds {
+        is_durable: true,
+        max_attempts: 2,
+        ..bounds(now, true)
+    };
+    let mut life = Lifecycle::new(durable, now);
+    assert_eq!(life.handle(Event::Tick, now, lease(1)), [Action::Find]);
+    assert_eq!(life.handle(peers(&[]), now, lease(1)), []);
+    for number in 1..=2 {
+        now = now.max(life.next_tick());
+        assert_eq!(life.handle(Event::Tick, now, lease(9)), [Action::Find]);
+        let offered = life.handle(peers(&["a"]), now, lease(number));
+        assert_eq!(offered_to(&offered), Some("a"));
+        let declined = Event::Declined(lease(number), "full".into());
+        let actions = life.handle(declined, now, lease(9));
+        assert_eq!(finish(&actions).is_some(), number == 2, "{actions:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_that_was_kept_repeats_its_open_offers_with_a_fresh_ttl() {
+    let now = Instant::now();
+    let durable = Bounds {
+        is_durable: true,
+        ..bounds(now, false)
+    };
+    let kept = |n, is_open| Kept {
+        executor: "a".into(),
+        lease: lease(n),
+        is_open,
+    };
+    let tried = vec![kept(1, false), kept(2, true)];
+    let (mut life, offers) = Lifecycle::resumed(durable, tried, now);
+    assert!(matches!(
+        offers.as_slice(),
+        [Action::Offer {
+            attempt: 2,
+            fence: 2,
+            ..
+        }]
+    ));
+    assert_eq!(life.handle(Event::Tick, now + TTL, lease(3)), []);
+    let actions = life.handle(Event::Result(lease(2), Ok(())), now + TTL, lease(3));
+    assert_eq!(finish(&actions), Some(&Ok(lease(2))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_fault_of_the_code_is_never_tried_elsewhere() {
     let now = Instant::now();
     let mut life = Lifecycle::new(bounds(now, true), now);

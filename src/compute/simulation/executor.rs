@@ -104,9 +104,9 @@ impl World {
             Offered::Held if is_known && self.bug == Some(Bug::NoDeduplication) => {
                 self.overlap(lease);
             }
-            Offered::Held => self.to_owner(which, Word::Accept(lease)),
-            Offered::Done(delivery) => self.to_owner(which, Word::Result(*delivery)),
-            Offered::Buried => self.to_owner(which, Word::Decline(lease)),
+            Offered::Held => self.tell_owner(which, Word::Accept(lease)),
+            Offered::Done(delivery) => self.tell_owner(which, Word::Result(*delivery)),
+            Offered::Buried => self.tell_owner(which, Word::Decline(lease)),
         }
     }
 
@@ -114,7 +114,7 @@ impl World {
         self.tell(format!("executor {which} runs {lease}"));
         self.executors[which].runs.insert(lease, cancel);
         self.enter_run(which, lease);
-        self.to_owner(which, Word::Accept(lease));
+        self.tell_owner(which, Word::Accept(lease));
         let takes = Duration::from_millis(50 + self.below(6_000));
         self.after(takes, Happening::RunEnds(which, lease));
     }
@@ -142,7 +142,7 @@ impl World {
         }
         let node = &mut self.executors[which];
         if node.leases.finished(lease, delivery.clone()).is_some() {
-            self.to_owner(which, Word::Result(delivery));
+            self.tell_owner(which, Word::Result(delivery));
         }
     }
 
@@ -166,7 +166,7 @@ impl World {
         self.reap(which);
         for (_, mut leases) in beats {
             leases.sort_by_key(|lease| lease.lease);
-            self.to_owner(which, Word::Heartbeat(leases, self.now));
+            self.tell_owner(which, Word::Heartbeat(leases, self.now));
         }
     }
 
@@ -178,7 +178,7 @@ impl World {
         let mut waiting = self.executors[which].leases.undelivered();
         waiting.sort_by_key(|(_, delivery)| delivery.lease);
         for (_, delivery) in waiting {
-            self.to_owner(which, Word::Result(delivery));
+            self.tell_owner(which, Word::Result(delivery));
         }
     }
 
@@ -212,10 +212,10 @@ impl World {
                     self.executors[which]
                         .leases
                         .restore(&owner, delivery.clone());
-                    self.to_owner(which, Word::Result(delivery));
+                    self.tell_owner(which, Word::Result(delivery));
                 }
                 None => {
-                    self.to_owner(which, Word::Decline(lease));
+                    self.tell_owner(which, Word::Decline(lease));
                     self.settle(which, vec![lease]);
                 }
             }

@@ -170,12 +170,12 @@ impl World {
                 } => self.offer(id, executor, lease),
                 Action::Lost { lease, .. } => self.close_attempt(id, lease),
                 Action::Revoke { executor, lease } => {
-                    self.to_executor(number(&executor), Word::Cancel(lease));
+                    self.tell_executor(number(&executor), Word::Cancel(lease));
                 }
                 Action::Acknowledge {
                     executor, lease, ..
                 } => {
-                    self.to_executor(number(&executor), Word::ResultAck(lease));
+                    self.tell_executor(number(&executor), Word::ResultAck(lease));
                 }
                 Action::Find => {
                     let takes = Duration::from_millis(5 + self.below(200));
@@ -214,7 +214,7 @@ impl World {
         }
         self.tell(format!("offer {lease} of {id} to {executor}"));
         let is_durable = true;
-        self.to_executor(number(&executor), Word::Offer { lease, is_durable });
+        self.tell_executor(number(&executor), Word::Offer { lease, is_durable });
     }
 
     fn close_attempt(&mut self, id: u64, lease: LeaseId) {
@@ -267,7 +267,7 @@ impl World {
                     }
                     self.lease_event(lease.lease, Event::Heard(lease.lease, lease.progress));
                 }
-                self.to_executor(
+                self.tell_executor(
                     from,
                     Word::HeartbeatAck {
                         known,
@@ -284,7 +284,7 @@ impl World {
     fn result(&mut self, from: usize, delivery: &Delivery) {
         let (lease, said) = (delivery.lease, delivery.receipt[0]);
         if !self.owner.leases.contains_key(&lease) {
-            return self.to_executor(from, Word::ResultAck(lease));
+            return self.tell_executor(from, Word::ResultAck(lease));
         }
         self.owner.results.insert(lease, said);
         let failed = |class, word: &str| Err(Failure::new(class, word, word));

@@ -189,12 +189,12 @@ impl World {
         self.break_session(which);
     }
 
-    pub(super) fn to_owner(&mut self, from: usize, word: Word) {
+    pub(super) fn tell_owner(&mut self, from: usize, word: Word) {
         let (delay, session) = (self.delay(), self.sessions[from]);
         self.after(delay, Happening::ToOwner(from, word, session));
     }
 
-    pub(super) fn to_executor(&mut self, to: usize, word: Word) {
+    pub(super) fn tell_executor(&mut self, to: usize, word: Word) {
         let (delay, session) = (self.delay(), self.sessions[to]);
         if matches!(word, Word::Offer { .. }) && self.below(10) == 0 {
             let again = self.delay();
