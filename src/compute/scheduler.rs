@@ -5,6 +5,7 @@
 //! decides by a pure machine (`lifecycle`) where to try next; candidates come
 //! from `placement`, their order from `ranking`.
 
+mod bounds;
 mod drive;
 mod durable;
 mod ends;

@@ -1,5 +1,7 @@
 //! Promises of the life cycle, by hand and by random histories.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
