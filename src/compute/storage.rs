@@ -5,9 +5,10 @@
 //! more than `max`; deployed functions and kept outputs stay until asked for.
 //! Never touches a pin of another name.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use cid::Cid;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,6 +18,10 @@ use crate::{kubo, model::InvocationId, store::Store};
 
 /// Every name of ours starts so.
 const PREFIX: &str = "timerose/";
+/// How long a key stands for its invocation.
+const KEEP_KEYS: Duration = Duration::from_hours(7 * 24);
+/// Pins whose size is asked for at once.
+const AT_ONCE: usize = 16;
 /// Kinds that expire; all others stay.
 const EXPIRING: [&str; 4] = ["output", "logs", "input", "batch"];
 
@@ -40,6 +45,9 @@ pub struct Kept {
     pub at_ms: u64,
     /// Its size, as its root claims.
     pub bytes: u64,
+    /// The invocation it was made for, where its name tells.
+    #[serde(skip)]
+    pub invocation: Option<InvocationId>,
 }
 
 /// Sums of one kind.
@@ -95,14 +103,27 @@ impl Storage {
     /// Lets go of what is expired; with `dry_run` only says what would go.
     pub(crate) async fn gc(&self, dry_run: bool) -> Result<Vec<Kept>, Failure> {
         let now = clock::unix_ms();
-        let gone = expired(self.list().await?, now, self.quota);
+        let mut kept = self.list().await?;
+        let needed = self.open()?;
+        kept.retain(|kept| kept.invocation.is_none_or(|id| !needed.contains(&id)));
+        let gone = expired(kept, now, self.quota);
         if !dry_run {
             self.release(&gone).await?;
-            let before =
-                now.saturating_sub(u64::try_from(self.quota.keep.as_millis()).unwrap_or(u64::MAX));
-            self.store.forget_before(before).map_err(|e| of_store(&e))?;
+            self.forget(before(now, self.quota.keep), before(now, KEEP_KEYS))?;
         }
         Ok(gone)
+    }
+
+    /// Durable invocations without an end: what was made for them is needed.
+    fn open(&self) -> Result<HashSet<InvocationId>, Failure> {
+        let rows = self.store.open_invocations().map_err(|e| of_store(&e))?;
+        Ok(rows.iter().filter_map(|row| row.id.parse().ok()).collect())
+    }
+
+    fn forget(&self, results_before: u64, keys_before: u64) -> Result<(), Failure> {
+        let forgotten = self.store.forget_before(results_before);
+        let forgotten = forgotten.and_then(|_| self.store.forget_keys_before(keys_before));
+        forgotten.map_err(|e| of_store(&e))
     }
 
     /// Lets go of everything of ours; with `dry_run` only says what it is.
@@ -110,9 +131,7 @@ impl Storage {
         let gone = self.list().await?;
         if !dry_run {
             self.release(&gone).await?;
-            self.store
-                .forget_before(u64::MAX >> 1)
-                .map_err(|e| of_store(&e))?;
+            self.forget(u64::MAX >> 1, u64::MAX >> 1)?;
             for row in self.store.functions().map_err(|e| of_store(&e))? {
                 self.store
                     .remove_function(&row.cid)
@@ -128,24 +147,22 @@ impl Storage {
             .pin_ls(Some(PREFIX))
             .await
             .map_err(|e| unreachable_kubo(&e, "listing pins"))?;
-        let mut kept = Vec::with_capacity(pins.len());
-        for pin in pins {
-            let Some((kind, at_ms)) = told_by_name(&pin.name) else {
-                continue;
-            };
-            let bytes = claimed_bytes(&self.kubo, &pin.cid)
-                .await
-                .ok()
-                .flatten()
-                .unwrap_or(0);
-            kept.push(Kept {
-                kind,
-                cid: pin.cid.to_string(),
-                at_ms,
-                bytes,
-            });
-        }
-        Ok(kept)
+        let sized = futures_util::stream::iter(pins).map(|pin| self.sized(pin));
+        let kept = sized.buffered(AT_ONCE);
+        Ok(kept.filter_map(std::future::ready).collect().await)
+    }
+
+    /// What a pin is; none if it is not ours.
+    async fn sized(&self, pin: kubo::Pin) -> Option<Kept> {
+        let told = told_by_name(&pin.name)?;
+        let bytes = claimed_bytes(&self.kubo, &pin.cid).await.ok().flatten();
+        Some(Kept {
+            kind: told.kind,
+            cid: pin.cid.to_string(),
+            at_ms: told.at_ms,
+            bytes: bytes.unwrap_or(0),
+            invocation: told.invocation,
+        })
     }
 
     async fn release(&self, gone: &[Kept]) -> Result<(), Failure> {
@@ -159,23 +176,37 @@ impl Storage {
     }
 }
 
-/// Kind and time of `timerose/<kind>[/<invocation or milliseconds>…]`.
-fn told_by_name(name: &str) -> Option<(String, u64)> {
+/// What a pin's name says.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    kind: String,
+    at_ms: u64,
+    invocation: Option<InvocationId>,
+}
+
+/// Reads `timerose/<kind>[/<invocation or milliseconds>…]`.
+fn told_by_name(name: &str) -> Option<Told> {
     let mut parts = name.strip_prefix(PREFIX)?.split('/');
     let kind = parts.next()?.to_owned();
     let at = parts.next().unwrap_or_default();
+    let invocation = at.parse::<InvocationId>().ok();
     let millis = at.split('-').next().and_then(|digits| digits.parse().ok());
-    let at_ms = at
-        .parse::<InvocationId>()
-        .map(|id| id.unix_ms())
-        .ok()
-        .or(millis);
-    Some((kind, at_ms.unwrap_or(0)))
+    let at_ms = invocation.map(|id| id.unix_ms()).or(millis);
+    Some(Told {
+        kind,
+        at_ms: at_ms.unwrap_or(0),
+        invocation,
+    })
+}
+
+/// The time that lies `keep` before `now`, Unix milliseconds.
+fn before(now: u64, keep: Duration) -> u64 {
+    now.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What goes: older than `keep`, then the oldest while more than `max`.
 fn expired(kept: Vec<Kept>, now: u64, quota: Quota) -> Vec<Kept> {
-    let before = now.saturating_sub(u64::try_from(quota.keep.as_millis()).unwrap_or(u64::MAX));
+    let before = before(now, quota.keep);
     let mut results: Vec<Kept> = kept
         .into_iter()
         .filter(|k| EXPIRING.contains(&k.kind.as_str()))
@@ -199,7 +230,12 @@ mod tests {
             cid: format!("{kind}{at_ms}"),
             at_ms,
             bytes,
+            invocation: None,
         }
+    }
+
+    fn told(name: &str) -> Option<(String, u64)> {
+        told_by_name(name).map(|told| (told.kind, told.at_ms))
     }
 
     #[test]
@@ -222,14 +258,14 @@ mod tests {
     fn a_name_tells_kind_and_time() {
         let id = InvocationId::new(1_700_000_000_000, 7);
         assert_eq!(
-            told_by_name(&format!("timerose/output/{id}")),
+            told(&format!("timerose/output/{id}")),
             Some(("output".into(), 1_700_000_000_000))
         );
         assert_eq!(
-            told_by_name("timerose/batch/1700-12"),
+            told("timerose/batch/1700-12"),
             Some(("batch".into(), 1_700))
         );
-        assert_eq!(told_by_name("timerose/code"), Some(("code".into(), 0)));
-        assert_eq!(told_by_name("somebody/else"), None);
+        assert_eq!(told("timerose/code"), Some(("code".into(), 0)));
+        assert_eq!(told("somebody/else"), None);
     }
 }

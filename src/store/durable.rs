@@ -261,13 +261,17 @@ impl Store {
         })
     }
 
-    /// Forgets keys older than `before_ms`.
+    /// Forgets keys older than `before_ms`, and which results were accepted
+    /// before that.
     ///
     /// # Errors
     /// As [`Self::open_invocations`].
     pub fn forget_keys_before(&self, before_ms: u64) -> Result<(), Error> {
-        self.with(|db| db.execute("DELETE FROM keys WHERE at_ms < ?1", [before_ms]))
-            .map(|_| ())
+        self.with(|db| {
+            db.execute("DELETE FROM keys WHERE at_ms < ?1", [before_ms])?;
+            db.execute("DELETE FROM accepted WHERE at_ms < ?1", [before_ms])
+        })
+        .map(|_| ())
     }
 }
 
@@ -422,6 +426,8 @@ mod tests {
         assert!(!ledger.unbury("a".to_owned(), Some(vec![2])).await.unwrap());
         ledger.bury(record("a")).await.unwrap();
         assert!(store.open_invocations().unwrap()[0].is_dead);
+        store.forget_before(u64::MAX >> 1).unwrap();
+        assert_eq!(store.records(1).unwrap(), [record("a")], "it says why");
         assert!(ledger.unbury("a".to_owned(), Some(vec![2])).await.unwrap());
         assert_eq!(store.open_invocations().unwrap()[0].body, [2]);
         ledger.bury(record("a")).await.unwrap();

@@ -235,19 +235,22 @@ impl Store {
         })
     }
 
-    /// Forgets receipts, blocks and records older than `before_ms`; gives how many.
+    /// Forgets receipts, blocks, records and what executors' owners never
+    /// asked for, older than `before_ms`; gives how many. What is said of dead
+    /// invocations stays.
     ///
     /// # Errors
     /// As [`Self::put_function`].
     pub fn forget_before(&self, before_ms: u64) -> Result<u64, Error> {
         self.with(|db| {
             let mut forgotten = 0;
-            for table in ["receipts", "blocks", "records"] {
-                forgotten += db.execute(
-                    &format!("DELETE FROM {table} WHERE at_ms < ?1"),
-                    [before_ms],
-                )?;
+            for table in ["receipts", "blocks", "journal"] {
+                let statement = format!("DELETE FROM {table} WHERE at_ms < ?1");
+                forgotten += db.execute(&statement, [before_ms])?;
             }
+            let records = "DELETE FROM records WHERE at_ms < ?1
+                AND invocation NOT IN (SELECT id FROM invocations)";
+            forgotten += db.execute(records, [before_ms])?;
             Ok(forgotten as u64)
         })
     }

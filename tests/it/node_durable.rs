@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use timerose::{
     api::Client,
     compute::{InvokeRequest, Record},
@@ -146,4 +147,41 @@ async fn what_every_try_fails_at_is_set_aside_and_can_be_retried_or_dropped() {
         client.dead_retry(&dead.invocation).await.unwrap_err().code,
         "not_found"
     );
+}
+
+/// Invocations that are open when their owner dies.
+const MANY: u32 = 10_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_open_invocations_are_light_and_taken_up_quickly() {
+    let mut node = WholeNode::start(&FakeNet::new(), &[]).await;
+    let before = node.anonymous_bytes();
+    let function = node.deploy(SLOW.as_bytes()).await;
+    let nobody = libp2p_identity::PeerId::random().to_string();
+    let client = node.client();
+    let began = std::time::Instant::now();
+    let submitted = futures_util::stream::iter(0..MANY).map(|number| {
+        let request = InvokeRequest {
+            executor: Some(nobody.clone()),
+            timeout: Duration::from_secs(3_600),
+            ..request(&function, number)
+        };
+        let client = client.clone();
+        async move { client.submit(&request, None).await.unwrap() }
+    });
+    let submitted: Vec<Record> = submitted.buffer_unordered(64).collect().await;
+    let took = began.elapsed();
+    let weight = node.anonymous_bytes() - before;
+    node.sidecar.kill9().await.unwrap();
+    let began = std::time::Instant::now();
+    node.sidecar.restart().await.unwrap();
+    let ready = began.elapsed();
+    let open = node.client().records(false).await.unwrap().len();
+    eprintln!(
+        "submitted in {took:?}, {} MiB, ready after {ready:?}",
+        weight >> 20
+    );
+    assert_eq!((submitted.len(), open), (MANY as usize, MANY as usize));
+    assert!(weight < 200 << 20, "{weight} bytes");
+    assert!(ready < Duration::from_secs(2), "{ready:?}");
 }

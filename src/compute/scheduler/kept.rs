@@ -95,7 +95,7 @@ impl Driver {
 
     async fn pin(&self, output: &Cid) -> bool {
         let options = PinAdd {
-            name: Some(format!("timerose/result/{}", self.prepared.invocation)),
+            name: Some(format!("timerose/output/{}", self.prepared.invocation)),
             ..PinAdd::default()
         };
         let pinned = self.parts.kubo.pin_add(output, &options).await;
