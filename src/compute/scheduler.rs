@@ -14,6 +14,7 @@ pub(super) mod lifecycle;
 mod open;
 mod placement;
 mod prepare;
+mod queue;
 mod ranking;
 mod search;
 mod settle;
@@ -30,6 +31,7 @@ use self::{
     open::Open,
     placement::Placement,
     prepare::Prepared,
+    queue::Queue,
 };
 use super::{
     ByteStream, Explanation, Failure, InvocationEvent, InvokeRequest, Record, content::Content,
@@ -76,6 +78,7 @@ pub struct Scheduler {
     parts: Arc<Parts>,
     open: Arc<Open>,
     placement: Placement,
+    queue: Arc<Queue>,
     tasks: Tasks,
 }
 
@@ -88,6 +91,7 @@ impl Scheduler {
             parts: Arc::new(parts),
             open,
             placement,
+            queue: Arc::default(),
             tasks: tasks.clone(),
         }
     }
@@ -134,7 +138,7 @@ impl Scheduler {
         let (events, receiver) = mpsc::channel(MAX_EVENTS);
         let (mailbox, heard) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
-        place.open(&prepared, mailbox.clone(), cancel.clone());
+        place.open(&prepared, Some(mailbox.clone()), cancel.clone());
         let driver = Driver {
             parts: Arc::clone(&self.parts),
             open: Arc::clone(&self.open),
@@ -208,6 +212,7 @@ impl Scheduler {
         let record = self.open.record(name)?;
         self.keep_cancel(&record.invocation).await?;
         self.open.cancel(&record.invocation);
+        self.queue.hurry(&record.invocation);
         self.wait(&record.invocation, Duration::from_secs(3)).await
     }
 

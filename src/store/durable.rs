@@ -235,6 +235,30 @@ impl Store {
         })
     }
 
+    /// An invocation without an end that is not dead.
+    ///
+    /// # Errors
+    /// As [`Self::open_invocations`].
+    pub fn open_invocation(&self, id: &str) -> Result<Option<InvocationRow>, Error> {
+        self.with(|db| {
+            db.prepare_cached("SELECT id, body, at_ms, is_cancelled, is_dead FROM invocations WHERE id = ?1 AND NOT is_dead")?
+                .query_row([id], invocation)
+                .optional()
+        })
+    }
+
+    /// The invocations that have an open attempt.
+    ///
+    /// # Errors
+    /// As [`Self::open_invocations`].
+    pub fn attempted(&self) -> Result<Vec<String>, Error> {
+        self.with(|db| {
+            db.prepare_cached("SELECT DISTINCT invocation FROM attempts WHERE is_open")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+
     /// The attempts of an open invocation, oldest first.
     ///
     /// # Errors

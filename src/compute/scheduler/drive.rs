@@ -54,6 +54,15 @@ pub(super) enum Door {
     Durable(Ledger),
 }
 
+/// How far an invocation was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Driven {
+    /// To its end.
+    Over,
+    /// Until nobody was found to run it now.
+    Parked,
+}
+
 /// What is known once candidates were found.
 pub(super) struct Course {
     life: Lifecycle,
@@ -93,17 +102,18 @@ impl Driver {
             .await;
     }
 
-    /// Runs a durable invocation to its end; `kept` is what an earlier start
-    /// of this node had tried.
-    pub(super) async fn drive_on(self, kept: Vec<Kept>, heard: mpsc::Receiver<Heard>) {
+    /// Runs a durable invocation to its end, or until it has to wait for
+    /// executors; `kept` is what was tried before.
+    pub(super) async fn drive_on(self, kept: Vec<Kept>, heard: mpsc::Receiver<Heard>) -> Driven {
         if kept.is_empty()
             && let Some(finished) = self.remembered().await
         {
-            return self.finish(Ok(finished), None).await;
+            self.finish(Ok(finished), None).await;
+            return Driven::Over;
         }
         let (life, offers) = Lifecycle::resumed(self.bounds(), kept, Instant::now());
         let course = Course::new(life, Found::default());
-        self.run(course, offers, Event::Tick, heard).await;
+        self.run(course, offers, Event::Tick, heard).await
     }
 
     async fn run(
@@ -112,7 +122,7 @@ impl Driver {
         mut actions: Vec<Action>,
         mut event: Event,
         mut heard: mpsc::Receiver<Heard>,
-    ) {
+    ) -> Driven {
         let mut is_leaving = false;
         let mut finding = OptionFuture::default();
         loop {
@@ -129,13 +139,16 @@ impl Driver {
                 }
             }
             if is_over {
-                return;
+                return Driven::Over;
             }
             event = tokio::select! {
                 Some(heard) = heard.recv() => self.weigh(&mut course, heard),
                 Some(found) = &mut finding => {
                     finding = OptionFuture::default();
                     let willing = willing(&found);
+                    if willing.is_empty() && course.life.is_idle() {
+                        return Driven::Parked;
+                    }
                     course.found = found;
                     Event::Ranked(willing)
                 }

@@ -3,18 +3,25 @@
 //! Takes requests that nobody waits for, answers once they are on disk. The
 //! rows are the truth: a start of this node drives every open one on.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
     MAX_EVENTS, Scheduler,
-    drive::{Door, Driver},
+    drive::{Door, Driven, Driver},
     kept::kept,
     lifecycle::Kept,
-    open::Place,
+    open::{Heard, Open, Place},
     prepare::{Parcel, Prepared},
+    queue::Queue,
+    search::pause,
 };
 use crate::{
     compute::{ByteStream, Failure, InvokeRequest, Record, function::of_store},
@@ -22,6 +29,9 @@ use crate::{
     store::{InvocationRow, Key, Ledger, Submitted},
     wire::dagcbor,
 };
+
+/// Durable invocations that are driven at once; all others wait on disk.
+const MAX_DRIVEN: usize = 128;
 
 impl Scheduler {
     /// Submits a call that outlives its caller and this process; gives its
@@ -50,7 +60,7 @@ impl Scheduler {
         };
         match ledger.submit(row, key).await.map_err(|e| of_store(&e))? {
             Submitted::New => {
-                self.go(place, prepared, Vec::new(), false);
+                self.wait_for_its_turn(place, &prepared, false);
                 self.open.record(&id)
             }
             Submitted::Known(known) => self.open.record(&known),
@@ -63,17 +73,40 @@ impl Scheduler {
         }
     }
 
-    /// Drives on what an earlier start of this node left open.
+    /// Takes up what an earlier start of this node left open, and drives from
+    /// now on whatever is due.
     pub(crate) fn resume(&self) {
         let rows = self.parts.store.open_invocations();
-        let rows = rows.unwrap_or_else(|error| {
-            warn!(%error, "open invocations cannot be read");
-            Vec::new()
-        });
-        let open = rows.into_iter().filter(|row| !row.is_dead);
+        let attempted = self.parts.store.attempted();
+        let (Ok(rows), Ok(attempted)) = (rows, attempted) else {
+            return warn!("open invocations cannot be read");
+        };
+        let open = rows.iter().filter(|row| !row.is_dead);
         let resumed = open.filter(|row| self.take_up(row)).count();
         if resumed > 0 {
             info!(invocations = resumed, "open invocations go on");
+        }
+        // Their executors speak of them as soon as there is a link.
+        for id in attempted {
+            if let Some(turn) = self.turn(&id) {
+                self.tasks.spawn("invocation", turn.driven(id, 0));
+            }
+        }
+        let scheduler = self.clone();
+        self.tasks
+            .spawn("queue", async move { scheduler.dispatch().await });
+    }
+
+    /// Drives what is due, so many at a time, for ever.
+    async fn dispatch(&self) {
+        let places = Arc::new(Semaphore::new(MAX_DRIVEN));
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let (id, searches) = self.queue.next().await;
+            let Some(turn) = self.turn(&id) else { continue };
+            self.tasks.spawn("invocation", async move {
+                turn.driven(id, searches).await;
+                drop(place);
+            });
         }
     }
 
@@ -152,49 +185,82 @@ impl Scheduler {
         })
     }
 
-    /// Drives a kept row on; false where it cannot be read or there is no room.
+    /// Lets a kept row wait for its turn; false where it cannot be read or
+    /// there is no room.
     fn take_up(&self, row: &InvocationRow) -> bool {
-        let parcel = dagcbor::decode::<Parcel>(&row.body);
-        let attempts = self.parts.store.attempts(&row.id);
-        let (Ok(place), Ok(Ok(prepared)), Ok(attempts)) =
-            (self.open.reserve(), parcel.map(Parcel::open), attempts)
-        else {
+        let parcel = dagcbor::decode::<Parcel>(&row.body).map(Parcel::open);
+        let (Ok(place), Ok(Ok(prepared))) = (self.open.reserve(), parcel) else {
             warn!(invocation.id = row.id, "an open invocation cannot go on");
             return false;
         };
-        let _too_large_ones_are_in_kubo =
-            self.parts.content.remember(prepared.blocks.iter().cloned());
-        let attempts = attempts.into_iter().filter_map(kept).collect();
-        self.go(place, prepared, attempts, row.is_cancelled);
+        self.wait_for_its_turn(place, &prepared, row.is_cancelled);
         true
     }
 
-    fn go(&self, place: Place<'_>, prepared: Prepared, tried: Vec<Kept>, is_cancelled: bool) {
-        let Some(ledger) = self.parts.ledger.clone() else {
-            return;
-        };
-        let (mailbox, heard) = mpsc::channel(MAX_EVENTS);
+    fn wait_for_its_turn(&self, place: Place<'_>, prepared: &Prepared, is_cancelled: bool) {
         let cancel = CancellationToken::new();
         if is_cancelled {
             cancel.cancel();
         }
-        place.open(&prepared, mailbox.clone(), cancel.clone());
+        place.open(prepared, None, cancel);
+        let id = prepared.invocation.to_string();
+        self.queue.push(&id, Instant::now(), 0);
+    }
+
+    /// What a turn of an open invocation takes, from its rows.
+    fn turn(&self, id: &str) -> Option<Turn> {
+        let store = &self.parts.store;
+        let row = store.open_invocation(id).ok()??;
+        let prepared = dagcbor::decode::<Parcel>(&row.body).ok()?.open().ok()?;
+        let attempts = store.attempts(id).ok()?;
+        let tried: Vec<Kept> = attempts.into_iter().filter_map(kept).collect();
+        let (mailbox, heard) = mpsc::channel(MAX_EVENTS);
+        let cancel = self.open.attach(id, &mailbox)?;
+        let _too_large_ones_are_in_kubo =
+            self.parts.content.remember(prepared.blocks.iter().cloned());
         for held in tried.iter().filter(|held| held.is_open) {
             if let Ok(peer) = held.executor.parse() {
                 self.open.lease(held.lease, peer, mailbox.clone());
             }
         }
         let driver = Driver {
-            parts: std::sync::Arc::clone(&self.parts),
-            open: std::sync::Arc::clone(&self.open),
+            parts: Arc::clone(&self.parts),
+            open: Arc::clone(&self.open),
             placement: self.placement.clone(),
             prepared,
-            door: Door::Durable(ledger),
+            door: Door::Durable(self.parts.ledger.clone()?),
             mailbox,
             cancel,
         };
-        let driven = driver.drive_on(tried, heard);
-        self.tasks.spawn("invocation", driven);
+        Some(Turn {
+            driver,
+            tried,
+            heard,
+            open: Arc::clone(&self.open),
+            queue: Arc::clone(&self.queue),
+        })
+    }
+}
+
+/// One turn of one durable invocation.
+struct Turn {
+    driver: Driver,
+    tried: Vec<Kept>,
+    heard: mpsc::Receiver<Heard>,
+    open: Arc<Open>,
+    queue: Arc<Queue>,
+}
+
+impl Turn {
+    /// Drives it; what finds no executor waits for another turn.
+    async fn driven(self, id: String, searches: u32) {
+        let deadline = self.driver.prepared.deadline();
+        let driven = self.driver.drive_on(self.tried, self.heard).await;
+        if driven == Driven::Parked {
+            self.open.detach(&id);
+            let due = (Instant::now() + pause(searches)).min(deadline);
+            self.queue.push(&id, due, searches.saturating_add(1));
+        }
     }
 }
 

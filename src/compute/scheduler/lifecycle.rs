@@ -202,6 +202,11 @@ impl Lifecycle {
         self.search.next().filter(|_| self.may_search() && is_idle)
     }
 
+    /// Nothing is under way and nobody is left to try.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.tries.iter().all(|t| !t.is_open)
+    }
+
     fn may_search(&self) -> bool {
         self.bounds.is_durable && !self.is_over && self.attempts() < self.bounds.max_attempts
     }

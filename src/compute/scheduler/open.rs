@@ -59,7 +59,8 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     record: Record,
-    mailbox: mpsc::Sender<Heard>,
+    /// Its driver's; none while it waits for its turn.
+    mailbox: Option<mpsc::Sender<Heard>>,
     cancel: CancellationToken,
     over: watch::Sender<bool>,
 }
@@ -78,11 +79,11 @@ impl Drop for Place<'_> {
 }
 
 impl Place<'_> {
-    /// Fills the place.
+    /// Fills the place; without a mailbox the invocation waits for its turn.
     pub(super) fn open(
         self,
         prepared: &Prepared,
-        mailbox: mpsc::Sender<Heard>,
+        mailbox: Option<mpsc::Sender<Heard>>,
         cancel: CancellationToken,
     ) {
         let record = Record {
@@ -135,6 +136,29 @@ impl Open {
         }
         inner.reserved += 1;
         Ok(Place { open: self })
+    }
+
+    /// It is the turn of an invocation that waited; gives what tells its
+    /// driver to end it. None if it is over, or has its driver already.
+    pub(super) fn attach(
+        &self,
+        invocation: &str,
+        mailbox: &mpsc::Sender<Heard>,
+    ) -> Option<CancellationToken> {
+        let mut inner = self.inner.lock();
+        let entry = inner.entries.get_mut(invocation)?;
+        if entry.mailbox.is_some() {
+            return None;
+        }
+        entry.mailbox = Some(mailbox.clone());
+        Some(entry.cancel.clone())
+    }
+
+    /// An invocation waits for its next turn.
+    pub(super) fn detach(&self, invocation: &str) {
+        if let Some(entry) = self.inner.lock().entries.get_mut(invocation) {
+            entry.mailbox = None;
+        }
     }
 
     /// Invocations without an end.
@@ -221,7 +245,7 @@ impl Open {
         };
         inner
             .leases
-            .retain(|_, (_, mailbox)| !mailbox.same_channel(&entry.mailbox));
+            .retain(|_, (_, mailbox)| !is_same(mailbox, entry.mailbox.as_ref()));
         drop(inner);
         entry.over.send_replace(true);
     }
@@ -315,6 +339,10 @@ fn aged(record: &Record) -> Record {
         elapsed_ms: clock::unix_ms().saturating_sub(record.submitted),
         ..record.clone()
     }
+}
+
+fn is_same(mailbox: &mpsc::Sender<Heard>, other: Option<&mpsc::Sender<Heard>>) -> bool {
+    other.is_some_and(|other| mailbox.same_channel(other))
 }
 
 /// A record as a row.

@@ -45,8 +45,7 @@ impl Search {
 
     /// One is over.
     pub(super) fn ended(&mut self, now: Instant) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.done.min(16));
-        self.state = State::NotBefore(now + pause.min(LONGEST_PAUSE));
+        self.state = State::NotBefore(now + pause(self.done));
         self.done += 1;
     }
 
@@ -57,6 +56,12 @@ impl Search {
             State::UnderWay => None,
         }
     }
+}
+
+/// The pause after so many searches.
+pub(super) fn pause(searches: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << searches.min(16));
+    doubled.min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
