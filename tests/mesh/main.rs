@@ -22,3 +22,4 @@ mod kubo_config;
 mod kubo_contract;
 mod load;
 mod placement;
+mod torture;
