@@ -348,11 +348,28 @@ fn mesh_config(config: &Config, is_attached: bool) -> mesh::Config {
 fn executor_config(config: &Config, folders: &Folders, slots: u32) -> executor::Config {
     executor::Config {
         slots,
+        max_memory_bytes: config
+            .executor
+            .max_memory
+            .map_or_else(half_of_memory, |size| size.0),
         max_queued: slots.saturating_mul(QUEUED_PER_SLOT),
         work_dir: folders.work.clone(),
         cache_dir: folders.code.clone(),
         labels: config.executor.labels.clone(),
     }
+}
+
+/// Bytes: half of what this machine has.
+#[cfg(target_os = "linux")]
+fn half_of_memory() -> u64 {
+    let machine = rustix::system::sysinfo();
+    u64::from(machine.mem_unit).saturating_mul(machine.totalram) / 2
+}
+
+/// Bytes: what any machine has, where the system is not asked.
+#[cfg(not(target_os = "linux"))]
+const fn half_of_memory() -> u64 {
+    2 << 30
 }
 
 fn scheduler_config(config: &Config) -> scheduler::Config {

@@ -10,6 +10,7 @@ pub(super) mod leases;
 mod meter;
 mod output;
 mod presence;
+mod room;
 mod stage;
 mod stats;
 mod unpack;
@@ -19,7 +20,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use cid::Cid;
 use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -27,6 +28,7 @@ pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use self::{
     leases::{Leases, Offered},
     meter::Meter,
+    room::Room,
     stats::Stats,
 };
 use super::{allow::Allow, clock, content::Content, memo::Memo};
@@ -56,6 +58,8 @@ pub struct Config {
     pub slots: u32,
     /// Attempts that may wait for a slot; more are declined.
     pub max_queued: u32,
+    /// Bytes of memory that running attempts may ask for together.
+    pub max_memory_bytes: u64,
     /// Folder for attempts, each in a folder of its own.
     pub work_dir: PathBuf,
     /// Folder for code.
@@ -124,7 +128,7 @@ pub struct Executor {
 struct Inner {
     parts: Parts,
     tasks: Tasks,
-    slots: Semaphore,
+    room: Room,
     leases: Mutex<Leases>,
     allow: RwLock<Allow>,
     last_beat: Mutex<Instant>,
@@ -133,11 +137,11 @@ struct Inner {
 impl Executor {
     /// Starts an executor; it ends with `tasks`.
     pub(crate) fn start(parts: Parts, allow: Allow, tasks: &Tasks) -> Self {
-        let slots = Semaphore::new(parts.config.slots as usize);
+        let room = Room::new(parts.config.slots, parts.config.max_memory_bytes);
         let inner = Inner {
             parts,
             tasks: tasks.clone(),
-            slots,
+            room,
             leases: Mutex::default(),
             allow: RwLock::new(allow),
             last_beat: Mutex::new(Instant::now()),
@@ -213,7 +217,7 @@ impl Executor {
     }
 
     fn free(&self) -> u32 {
-        u32::try_from(self.inner.slots.available_permits()).unwrap_or(u32::MAX)
+        self.inner.room.free()
     }
 
     fn queued(&self) -> u32 {
@@ -303,7 +307,8 @@ impl Executor {
         meter: Arc<Meter>,
     ) {
         let lease = offer.lease;
-        if let Some(reason) = self.veto(&from, "wasm/wasi") {
+        let veto = self.veto(&from, "wasm/wasi");
+        if let Some(reason) = veto.or_else(|| self.inner.room.refusal(offer.limits.memory_bytes)) {
             self.with_leases(|leases| leases.declined(lease));
             return self.send(from, Message::Decline { lease, reason });
         }
@@ -341,7 +346,8 @@ impl Executor {
     ) {
         let (lease, is_durable) = (offer.lease, offer.durable);
         let deadline = Duration::from_millis(offer.remaining_ms);
-        let Some(Ok(slot)) = cancel.run_until_cancelled(self.inner.slots.acquire()).await else {
+        let room = self.inner.room.enter(offer.limits.memory_bytes);
+        let Some(Ok(place)) = cancel.run_until_cancelled(room).await else {
             return;
         };
         let delivery = match self.remembered(&offer).await {
@@ -357,7 +363,7 @@ impl Executor {
                 tokio::time::timeout(deadline, run).await.unwrap_or(None)
             }
         };
-        drop(slot);
+        drop(place);
         let Some(delivery) = delivery else {
             return self.closed(&from, lease);
         };

@@ -38,12 +38,11 @@ async fn says(node: &WholeNode, args: &[&str], code: i32) -> String {
 
 /// The text with the names of invocations replaced.
 fn without_names(text: &str) -> String {
-    let is_name = |word: &str| word.len() == 26 && word.starts_with("01");
-    let name = |word| if is_name(word) { "INVOCATION" } else { word };
-    let lines = text
-        .lines()
-        .map(|l| l.split(' ').map(name).collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
+    let is_name = |word: &&str| word.len() == 26 && word.starts_with("01");
+    let names = text.split([' ', '`', '\n']).filter(is_name);
+    names.fold(text.trim_end().to_owned(), |text, name| {
+        text.replace(name, "INVOCATION")
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,6 +84,27 @@ async fn a_missing_export_and_wrong_arguments() {
     Hint: what the function wrote to its standard error: timerose logs INVOCATION
     ");
     insta::assert_snapshot!(invoke(&["--", "one", "2"], 2).await, @r#"Error: the argument "one" is no number, and this function takes numbers"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_memory_than_the_node_gives() {
+    let node = WholeNode::start_with(&FakeNet::new(), |options| {
+        let setting = ("TIMEROSE_EXECUTOR__MAX_MEMORY", "128MiB");
+        options.environment = vec![(setting.0.to_owned(), setting.1.to_owned())];
+    })
+    .await;
+    let own = node.kubo.peer().to_string();
+    let said = says(&node, &["invoke", "add.wat", "--", "1", "2"], 6).await;
+    insta::assert_snapshot!(said.replace(&own, "PEER"), @r"
+    Error: no executor finished it: PEER: gives 128 MiB, not 256 MiB, of memory
+    Hint: `timerose logs INVOCATION` and `timerose explain INVOCATION` say more.
+    ");
+    says(
+        &node,
+        &["invoke", "add.wat", "--memory", "64MiB", "--", "1", "2"],
+        0,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
