@@ -169,6 +169,27 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_first_schema_is_brought_up_to_date_and_keeps_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let store = Store::open(&path, "peer").unwrap();
+        store.put_allow("somebody", None).unwrap();
+        drop(store);
+        let added = ["keys", "invocations", "attempts", "accepted", "journal"];
+        let before = Connection::open(&path).unwrap();
+        for table in added {
+            before
+                .execute_batch(&format!("DROP TABLE {table}"))
+                .unwrap();
+        }
+        before.pragma_update(None, "user_version", 1).unwrap();
+        drop(before);
+        let store = Store::open(&path, "peer").unwrap();
+        assert_eq!(store.open_invocations().unwrap(), []);
+        assert_eq!(store.allowed().unwrap(), [("somebody".to_owned(), None)]);
+    }
+
+    #[test]
     fn a_home_belongs_to_one_node() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");

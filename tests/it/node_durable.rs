@@ -86,6 +86,17 @@ async fn the_same_key_is_the_same_invocation_also_after_a_restart() {
     assert_eq!(first.invocation, later.invocation);
     let other = node.client().submit(&keyed(2), None).await.unwrap_err();
     assert_eq!(other.code, "conflict");
+    let streamed = InvokeRequest {
+        input: Some("-".to_owned()),
+        ..keyed(1)
+    };
+    let bytes = futures_util::stream::iter([Ok("other input".into())]).boxed();
+    let other = node
+        .client()
+        .submit(&streamed, Some(bytes))
+        .await
+        .unwrap_err();
+    assert_eq!(other.code, "conflict");
     ended(&node.client(), &first.invocation).await;
 }
 

@@ -48,8 +48,8 @@ impl Scheduler {
         let ledger = self.ledger()?;
         let place = self.open.reserve()?;
         let key = request.key.take();
-        let key = key.map(|key| self::key(key, &request)).transpose()?;
         let prepared = Prepared::make(&self.parts, request, input).await?;
+        let key = key.map(|key| self::key(key, &prepared)).transpose()?;
         let id = prepared.invocation.to_string();
         let row = InvocationRow {
             id: id.clone(),
@@ -76,6 +76,9 @@ impl Scheduler {
     /// Takes up what an earlier start of this node left open, and drives from
     /// now on whatever is due.
     pub(crate) fn resume(&self) {
+        if self.parts.ledger.is_none() {
+            return;
+        }
         let rows = self.parts.store.open_invocations();
         let attempted = self.parts.store.attempted();
         let (Ok(rows), Ok(attempted)) = (rows, attempted) else {
@@ -264,8 +267,15 @@ impl Turn {
     }
 }
 
-fn key(key: String, request: &InvokeRequest) -> Result<Key, Failure> {
-    let body = dagcbor::encode(request).map_err(|e| bad(&e.to_string()))?;
+/// The same was asked for if all is equal: of the input, what it is, however
+/// it came.
+fn key(key: String, prepared: &Prepared) -> Result<Key, Failure> {
+    let request = InvokeRequest {
+        function: prepared.call.function.to_string(),
+        input: prepared.call.input.map(|cid| cid.to_string()),
+        ..prepared.request.clone()
+    };
+    let body = dagcbor::encode(&request).map_err(|e| bad(&e.to_string()))?;
     Ok(Key {
         key,
         digest: Sha256::digest(body).to_vec(),
