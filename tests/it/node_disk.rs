@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::TempDir;
 use timerose::{compute::InvokeRequest, model::Class};
 
 use crate::{
@@ -18,7 +19,7 @@ const ROOM: &str = "2m";
 
 /// A program that runs timerose with a small disk of its own at `folder`, in a
 /// mount namespace that ends with it; none where that is not permitted.
-pub(crate) fn on_a_small_disk(dir: &Path, folder: &Path) -> Option<PathBuf> {
+fn on_a_small_disk(dir: &Path, folder: &Path) -> Option<PathBuf> {
     std::fs::create_dir_all(folder).unwrap();
     let program = dir.join("timerose-on-a-small-disk");
     let script = format!(
@@ -34,6 +35,20 @@ pub(crate) fn on_a_small_disk(dir: &Path, folder: &Path) -> Option<PathBuf> {
     works.unwrap().status.success().then_some(program)
 }
 
+/// A node whose attempts have a small disk; none where that cannot be had.
+pub(crate) async fn with_a_small_disk() -> Option<(WholeNode, TempDir)> {
+    let dir = tempfile::tempdir().unwrap();
+    let work = dir.path().join("work");
+    let program = on_a_small_disk(dir.path(), &work)?;
+    let setting = "TIMEROSE_EXECUTOR__WORK_DIR".to_owned();
+    let node = WholeNode::start_with(&FakeNet::new(), |options| {
+        options.program = program;
+        options.environment = vec![(setting, work.display().to_string())];
+    })
+    .await;
+    Some((node, dir))
+}
+
 fn request(function: String) -> InvokeRequest {
     InvokeRequest {
         function,
@@ -44,17 +59,9 @@ fn request(function: String) -> InvokeRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_and_costs_only_what_needed_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let work = dir.path().join("work");
-    let Some(program) = on_a_small_disk(dir.path(), &work) else {
+    let Some((node, _dir)) = with_a_small_disk().await else {
         return skip("no file system can be mounted here");
     };
-    let node = WholeNode::start_with(&FakeNet::new(), |options| {
-        options.program = program;
-        let work = work.display().to_string();
-        options.environment = vec![("TIMEROSE_EXECUTOR__WORK_DIR".to_owned(), work)];
-    })
-    .await;
     let small = write("(i32.const 1)", "(i32.const 64)", "(i32.const 13)");
     let small = node.deploy(command(&["fd_write"], &small).as_bytes()).await;
     let flood = for_ever(&write(

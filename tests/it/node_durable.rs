@@ -10,7 +10,7 @@ use timerose::{
 use tokio::time::Instant;
 
 use crate::{
-    node_disk::on_a_small_disk,
+    node_disk::with_a_small_disk,
     node_whole::WholeNode,
     sandbox_room::{command, for_ever, write},
     support::{fake_kubo::FakeNet, skip::skip},
@@ -120,17 +120,9 @@ async fn a_cancelled_one_stays_cancelled_over_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_every_try_fails_at_is_set_aside_and_can_be_retried_or_dropped() {
-    let dir = tempfile::tempdir().unwrap();
-    let work = dir.path().join("work");
-    let Some(program) = on_a_small_disk(dir.path(), &work) else {
+    let Some((node, _dir)) = with_a_small_disk().await else {
         return skip("no file system can be mounted here");
     };
-    let node = WholeNode::start_with(&FakeNet::new(), |options| {
-        options.program = program;
-        let work = work.display().to_string();
-        options.environment = vec![("TIMEROSE_EXECUTOR__WORK_DIR".to_owned(), work)];
-    })
-    .await;
     let flood = for_ever(&write(
         "(i32.const 1)",
         "(i32.const 0)",

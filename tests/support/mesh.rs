@@ -1,8 +1,9 @@
 //! Real nodes for tests: Kubo daemons with sidecars on loopback.
 //!
-//! Takes a number, gives nodes that know and allow one another. When a mesh is
-//! dropped it asserts that nothing is left; when the test failed it shows the
-//! logs. At most two meshes run at once, since each takes the whole machine.
+//! Takes a number, gives nodes that know and allow one another. A test ends its
+//! mesh, which asserts that nothing is left; one that is dropped instead fails
+//! its test, and shows the logs where the test failed already. At most two
+//! meshes run at once, since each takes the whole machine.
 
 use std::{path::PathBuf, process::Output, sync::LazyLock, time::Duration};
 
@@ -133,16 +134,14 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(nodes) = &self.nodes
-        {
-            for node in nodes.all() {
-                eprintln!(
-                    "== {}\n{}",
-                    node.kubo.peer(),
-                    node.sidecar.process().log_tail()
-                );
-            }
+        let Some(nodes) = &self.nodes else { return };
+        assert!(
+            std::thread::panicking(),
+            "a test ends its mesh, so that what is left is seen"
+        );
+        for node in nodes.all() {
+            let log = node.sidecar.process().log_tail();
+            eprintln!("== {}\n{log}", node.kubo.peer());
         }
     }
 }
