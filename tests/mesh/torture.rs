@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::mesh::Mesh;
 
-/// Draws new numbers from its argument for some milliseconds.
+/// Draws new numbers from its argument for a millisecond or so.
 const DRAW: &str = "(module (func (export \"draw\") (param $x i64) (result i64) (local $n i64)
-    (local.set $n (i64.const 5000000))
+    (local.set $n (i64.const 500000))
     (loop $again
       (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 13))))
       (local.set $x (i64.xor (local.get $x) (i64.shr_u (local.get $x) (i64.const 7))))
@@ -34,7 +34,7 @@ fn oracle(number: u64) -> String {
         let x = x ^ (x >> 7);
         x ^ (x << 17)
     };
-    (0..5_000_000).fold(number, draw).cast_signed().to_string()
+    (0..500_000).fold(number, draw).cast_signed().to_string()
 }
 
 /// How long it lasts, and over how much.
