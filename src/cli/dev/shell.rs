@@ -10,7 +10,7 @@ const DEFAULT_SHELL: &str = "/bin/sh";
 /// Runs `words`, or `$SHELL` where there are none, to its end and gives its
 /// exit code. `N1…` are the nodes' homes, `P1…` their peer IDs, `K1…` their
 /// Kubo repositories, `S1…` the process ids of their sidecars; `timerose` and
-/// `ipfs` speak to the first node.
+/// `ipfs` speak to the first node, `timerose` is this very program.
 pub(super) async fn run(
     nodes: &Nodes,
     words: &[OsString],
@@ -22,6 +22,9 @@ pub(super) async fn run(
     };
     let mut command = environment::command(&program);
     command.args(arguments);
+    if let Some(path) = path() {
+        command.env("PATH", path);
+    }
     for (index, node) in nodes.all().iter().enumerate() {
         let number = index + 1;
         command.env(format!("N{number}"), node.sidecar.home());
@@ -52,6 +55,15 @@ pub(super) async fn run(
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .unwrap_or(1))
+}
+
+/// The search path with this very program first.
+fn path() -> Option<OsString> {
+    let program = std::env::current_exe().ok()?;
+    let before = std::env::vars_os().find(|(name, _)| name == "PATH");
+    let before = before.map(|(_, value)| value).unwrap_or_default();
+    let own = program.parent().map(PathBuf::from);
+    std::env::join_paths(own.into_iter().chain(std::env::split_paths(&before))).ok()
 }
 
 /// The person's own shell.
