@@ -18,6 +18,12 @@ use crate::kubo::{Client, Config, Endpoint, NodeId};
 /// How long a daemon may take until it answers; a loaded machine is slow.
 const START: Duration = Duration::from_secs(60);
 
+/// How often another node is dialled before it counts as unreachable.
+const DIALS: u32 = 5;
+
+/// The pause between.
+const DIAL_PAUSE: Duration = Duration::from_millis(300);
+
 /// How long a command that needs no daemon may take.
 const COMMAND: Duration = Duration::from_secs(60);
 
@@ -143,7 +149,8 @@ impl KuboDaemon {
     }
 
     /// Connects to `other`. Connect many nodes one pair after the other: two
-    /// that dial each other at once may both give up.
+    /// that dial each other at once may both give up, which happens all the
+    /// same when they discover each other meanwhile; then it dials again.
     ///
     /// # Errors
     /// [`Error::Kubo`].
@@ -151,6 +158,12 @@ impl KuboDaemon {
         let Some(address) = other.addresses().first() else {
             return Ok(());
         };
+        for _ in 1..DIALS {
+            if self.client.swarm_connect(address).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(DIAL_PAUSE).await;
+        }
         Ok(self.client.swarm_connect(address).await?)
     }
 
