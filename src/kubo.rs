@@ -7,16 +7,13 @@
 //! hash, bodies against length and trailer.
 //!
 //! ```text
-//! client ── pubsub swarm routing node         what a call means
+//! client ── pubsub streams swarm routing node what a call means
 //!    │      content add directory block dag pin sign
 //!    ├── options, command                     which query keys exist
 //!    ├── rpc ── body ── ndjson                one HTTP exchange, checked
 //!    └── endpoint auth duration version       how Kubo is addressed
 //! watch                                       is Kubo up?
 //! ```
-//!
-//! p2p streams (`p2p/listen`, `p2p/forward`) get a file of their own here once
-//! the mesh has a stream carrier.
 //!
 //! Uses no other module of this crate but [`crate::task`], so that it can
 //! become a crate of its own.
@@ -41,6 +38,7 @@ mod pubsub;
 mod routing;
 mod rpc;
 mod sign;
+mod streams;
 mod swarm;
 mod upload;
 mod version;
@@ -64,6 +62,7 @@ pub use pin::Pin;
 pub use pubsub::{Message, PUBLISH_LIMIT, Subscription, from_multibase, to_multibase};
 pub use routing::Provider;
 pub use sign::{SIGN_PREFIX, verify_signature};
+pub use streams::Forward;
 pub use swarm::SwarmPeer;
 pub use upload::AddBody;
 pub use version::Version;

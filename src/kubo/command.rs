@@ -49,6 +49,10 @@ pub(super) static PEERING_ADD: Command = read("swarm/peering/add", &[]);
 pub(super) static PEERS: Command = read("swarm/peers", &["latency"]);
 pub(super) static FIND_PROVIDERS: Command = read("routing/findprovs", &["num-providers"]);
 pub(super) static PROVIDE: Command = read("routing/provide", &[]);
+pub(super) static STREAM_LISTEN: Command = write("p2p/listen", &[]);
+pub(super) static STREAM_FORWARD: Command = write("p2p/forward", &[]);
+pub(super) static STREAM_LISTENERS: Command = read("p2p/ls", &[]);
+pub(super) static STREAM_CLOSE: Command = read("p2p/close", &["protocol", "target-address"]);
 pub(super) static CAT: Command = read("cat", &["offset", "length", "progress"]);
 pub(super) static GET: Command = read("get", &["archive", "progress"]);
 pub(super) static LS: Command = read("ls", &["resolve-type", "size", "stream"]);
@@ -80,7 +84,7 @@ pub(super) static PIN_ADD: Command = read("pin/add", &["name", "recursive", "pro
 pub(super) static PIN_RM: Command = read("pin/rm", &["recursive"]);
 pub(super) static PIN_LS: Command = read("pin/ls", &["type", "names", "name", "stream"]);
 
-static ALL: [&Command; 29] = [
+static ALL: [&Command; 33] = [
     &ID,
     &VERSION,
     &CONFIG_SHOW,
@@ -96,6 +100,10 @@ static ALL: [&Command; 29] = [
     &PEERS,
     &FIND_PROVIDERS,
     &PROVIDE,
+    &STREAM_LISTEN,
+    &STREAM_FORWARD,
+    &STREAM_LISTENERS,
+    &STREAM_CLOSE,
     &CAT,
     &GET,
     &LS,

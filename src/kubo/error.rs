@@ -86,6 +86,9 @@ pub enum Error {
     /// Pubsub is switched off.
     #[error("pubsub is switched off in kubo")]
     PubsubDisabled,
+    /// Streams between nodes are switched off.
+    #[error("p2p streams are switched off in kubo")]
+    StreamsDisabled,
     /// Kubo's own validator dropped the message: an older sequence number than
     /// one it has seen from this peer. Publish again, with the same id inside.
     #[error("kubo dropped the published message: validation ignored")]
@@ -233,6 +236,9 @@ impl Error {
             Self::PubsubDisabled => {
                 "run `ipfs config --json Pubsub.Enabled true`, then restart `ipfs daemon`"
             }
+            Self::StreamsDisabled => {
+                "run `ipfs config --json Experimental.Libp2pStreamMounting true`, then restart `ipfs daemon`"
+            }
             Self::Forbidden { .. } => {
                 "give the secret of Kubo's API.Authorizations with --api-auth, and list the command in its AllowedPaths"
             }
@@ -277,6 +283,8 @@ impl Error {
             Self::ValidationIgnored
         } else if says("experimental pubsub feature not enabled") {
             Self::PubsubDisabled
+        } else if says("libp2p stream mounting not enabled") {
+            Self::StreamsDisabled
         } else if says("ipld: could not find") || says("block was not found locally") {
             Self::NotLocal { command, message }
         } else {
