@@ -19,7 +19,7 @@ use super::{
 use crate::{
     kubo::Message,
     wire::{
-        Refusal,
+        Address, Refusal,
         envelope::{self, Content, Envelope, Expect, Kind},
     },
 };
@@ -38,6 +38,24 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>)
             }
         });
     }
+}
+
+/// Opens what a stream brought: traffic of a session and nothing else. Gives
+/// whose it is; nothing vouches for a stream but the envelopes in it.
+pub(super) fn take_streamed(shared: &Shared, data: &[u8], now: Instant) -> Result<Address, Refusal> {
+    let taken = envelope::parse(data).and_then(|envelope| {
+        if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
+            return Err(Refusal::Malformed);
+        }
+        open(shared, &envelope, now)?;
+        Ok(envelope.header.from)
+    });
+    let counters = &mut shared.state.lock().counters;
+    match &taken {
+        Ok(_) => counters.received += 1,
+        Err(refusal) => counters.refuse(*refusal),
+    }
+    taken
 }
 
 fn take(

@@ -48,7 +48,9 @@ impl Shared {
             Address::node(identity.peer())
         };
         let own = Own {
+            me: me.clone(),
             party: identity.party(),
+            carrier: config.carrier,
             patience: config.patience(),
             advert_interval: config.advert_interval,
         };

@@ -6,6 +6,7 @@
 
 mod item;
 mod probe;
+mod streams;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,14 +18,21 @@ use ed25519_dalek::VerifyingKey;
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
-pub(crate) use self::item::Item;
-use self::probe::Probe;
+pub(crate) use self::{
+    item::{Item, Said},
+    streams::Stream,
+};
+use self::{
+    probe::Probe,
+    streams::{Streams, dials},
+};
 use super::{
     clock,
+    config::Carrier,
     directory::{Directory, Remembered, Statement},
     event::Event,
     health::{Counters, Health},
-    session::{Face, Notice, Outgoing, Party, Patience, Peer},
+    session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
     model::{Advert, Message},
@@ -47,11 +55,16 @@ const ADVERT_GAP: Duration = Duration::from_secs(2);
 /// Nodes that may advertise per second, all together.
 const ADVERTS_PER_S: u32 = 10;
 const MAX_ADDRESSES: usize = 8;
+/// Silence of a stream, while something waits for an acknowledgement, after
+/// which traffic goes back to pubsub.
+const STREAM_SILENCE: Duration = Duration::from_secs(3);
 
 /// Who this sidecar is and how patient.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
+    pub(crate) me: Address,
     pub(crate) party: Party,
+    pub(crate) carrier: Carrier,
     pub(crate) patience: Patience,
     pub(crate) advert_interval: Duration,
 }
@@ -68,10 +81,25 @@ pub(crate) struct State {
     pub(crate) events: VecDeque<Event>,
     /// The own Kubo's swarm addresses.
     pub(crate) addresses: Vec<String>,
+    streams: Streams,
+    takes_streams: bool,
     advert: Option<Advert>,
     advert_due: Instant,
     advertised: Option<Instant>,
     is_publishing: bool,
+}
+
+/// What a stream has to do.
+#[derive(Debug)]
+pub(crate) enum StreamTurn {
+    /// Carry this.
+    Send(Box<Item>),
+    /// Ask again then, if nothing happens before.
+    Wait(Instant),
+    /// End: another stream took its place.
+    Replaced,
+    /// End: the other side fell silent on it.
+    Silent,
 }
 
 /// What [`State::turn`] wants done.
@@ -95,6 +123,8 @@ impl State {
             probe: Probe::default(),
             events: VecDeque::new(),
             addresses: Vec::new(),
+            streams: Streams::default(),
+            takes_streams: false,
             advert: None,
             advert_due: now,
             advertised: None,
@@ -152,20 +182,36 @@ impl State {
             let Some(peer) = self.peers.get_mut(&address) else {
                 continue;
             };
-            let outgoing = peer.depart(fresh, now);
+            let may_publish = may_publish(self.own.carrier, peer);
+            let mut outgoing = peer.greeting(fresh, now);
+            if outgoing.is_none() && may_publish {
+                outgoing = peer.traffic(now);
+            }
             self.turn.push_back(address.clone());
             if let Some(outgoing) = outgoing {
-                if let Outgoing::Frame(departing) = &outgoing {
-                    self.counters.retransmitted += departing.repeated as u64;
-                }
-                return Some(Item::To(address, outgoing, self.own_addresses()));
+                return Some(self.item(address, outgoing));
             }
         }
         None
     }
 
+    fn item(&mut self, to: Address, outgoing: Outgoing) -> Item {
+        if let Outgoing::Frame(departing) = &outgoing {
+            self.counters.retransmitted += departing.repeated as u64;
+        }
+        let said = Said {
+            addresses: self.own_addresses(),
+            streams: self.takes_streams,
+        };
+        Item::To(to, outgoing, said)
+    }
+
     fn next_wake(&self, now: Instant) -> Instant {
-        let peers = self.peers.values().filter_map(|peer| peer.next_wake(now));
+        let peers = self.peers.values().flat_map(|peer| {
+            let traffic = peer.next_traffic(now);
+            let traffic = traffic.filter(|_| may_publish(self.own.carrier, peer));
+            [peer.next_greeting(), traffic].into_iter().flatten()
+        });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
         let advert = is_advertising.then_some(self.advert_due);
         let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
@@ -218,7 +264,99 @@ impl State {
     pub(crate) fn enqueue(&mut self, to: &Address, bytes: &Bytes, now: Instant) -> Option<bool> {
         let peer = self.peer(to, now)?;
         peer.greet(now);
-        Some(peer.enqueue(bytes.clone()))
+        let has_room = peer.enqueue(bytes.clone());
+        self.nudge(to);
+        Some(has_room)
+    }
+
+    /// The stream of a peer may have something to send.
+    fn nudge(&self, peer: &Address) {
+        if let Some(stream) = self.streams.of(peer) {
+            stream.wake.notify_one();
+        }
+    }
+
+    /// What a stream to `peer` says first, so that the other end knows whose it
+    /// is.
+    pub(crate) fn introduce(&mut self, peer: &Address, now: Instant) -> Option<Item> {
+        let counterpart = self.peers.get_mut(peer)?;
+        counterpart.speak(now);
+        let outgoing = counterpart.traffic(now)?;
+        Some(self.item(peer.clone(), outgoing))
+    }
+
+    /// A stream was proven to lead to `peer`: its traffic goes there now.
+    pub(crate) fn begin_stream(&mut self, peer: &Address, now: Instant) -> Stream {
+        if let Some(counterpart) = self.peers.get_mut(peer) {
+            counterpart.set_way(Way::Stream, now);
+        }
+        self.streams.begin(peer)
+    }
+
+    /// A stream broke; its traffic goes back to pubsub. Gives whether it
+    /// carried the peer's.
+    pub(crate) fn end_stream(&mut self, peer: &Address, stream: &Stream, now: Instant) -> bool {
+        let was_current = self.streams.end(peer, stream, now);
+        if was_current && let Some(counterpart) = self.peers.get_mut(peer) {
+            counterpart.set_way(Way::Pubsub, now);
+        }
+        was_current
+    }
+
+    /// What the stream of `peer` has to do now.
+    pub(crate) fn stream_turn(
+        &mut self,
+        peer: &Address,
+        stream: &Stream,
+        now: Instant,
+    ) -> StreamTurn {
+        let is_current = self.streams.is_current(peer, stream);
+        let Some(counterpart) = self.peers.get_mut(peer).filter(|_| is_current) else {
+            return StreamTurn::Replaced;
+        };
+        let silent_at = counterpart.silent_at(STREAM_SILENCE);
+        if silent_at.is_some_and(|at| at <= now) {
+            return StreamTurn::Silent;
+        }
+        if let Some(outgoing) = counterpart.traffic(now) {
+            return StreamTurn::Send(Box::new(self.item(peer.clone(), outgoing)));
+        }
+        let wakes = [counterpart.next_traffic(now), silent_at];
+        let wakes = wakes.into_iter().flatten();
+        StreamTurn::Wait(wakes.min().unwrap_or(now + LONGEST_SLEEP))
+    }
+
+    /// Peers that are to be dialled for a stream now.
+    pub(crate) fn to_dial(&mut self, now: Instant) -> Vec<Address> {
+        let wanted = self.peers.iter().filter(|(address, peer)| {
+            peer.is_up() && peer.takes_streams && dials(&self.own.me, address)
+        });
+        let wanted = wanted.map(|(address, _)| address.clone()).collect();
+        self.streams.to_dial(wanted, now)
+    }
+
+    /// A dial for a stream came to nothing.
+    pub(crate) fn not_dialled(&mut self, peer: &Address, now: Instant) {
+        self.streams.pause(peer, now);
+    }
+
+    /// Whether Kubo brings streams here; told to everybody who is linked.
+    pub(crate) fn set_takes_streams(&mut self, takes: bool, mut fresh: impl FnMut() -> Nonce) {
+        if std::mem::replace(&mut self.takes_streams, takes) != takes {
+            for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
+                peer.greet_once(fresh());
+            }
+        }
+    }
+
+    /// Whether Kubo brings streams here.
+    pub(crate) fn takes_streams(&self) -> bool {
+        self.takes_streams
+    }
+
+    /// Whether a peer's traffic goes over a stream.
+    pub(crate) fn is_streaming(&self, peer: &Address) -> bool {
+        self.streams.of(peer).is_some()
     }
 
     /// Greets a peer until it answers; none when there are too many peers.
@@ -248,8 +386,10 @@ impl State {
         let notices = peer.on_hello(face, bound.key, hello.echo, fresh, now);
         if peer.is_up() || peer.addresses.is_empty() {
             peer.addresses = hello.addresses;
+            peer.takes_streams = hello.streams;
         }
         self.note(from, notices, now);
+        self.nudge(from);
         Ok(())
     }
 
@@ -265,6 +405,7 @@ impl State {
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
         let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
         self.note(from, notices, now);
+        self.nudge(from);
         for bytes in arrived {
             match dagcbor::decode::<Message>(&bytes) {
                 Ok(message) => {
@@ -438,7 +579,12 @@ impl State {
     /// Says farewell to everybody, in turn.
     pub(crate) fn leave(&mut self) {
         self.advert = None;
-        self.peers.values_mut().for_each(Peer::leave);
+        for (address, peer) in &mut self.peers {
+            peer.leave();
+            if let Some(stream) = self.streams.of(address) {
+                stream.wake.notify_one();
+            }
+        }
     }
 
     pub(crate) fn health(&self, is_kubo_up: bool, now: Instant) -> Health {
@@ -452,6 +598,8 @@ impl State {
             is_probe_back: self.probe.is_back(),
             muted_by: muted.map(|(address, _)| address.clone()).collect(),
             sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
+            takes_streams: self.takes_streams,
+            streams: self.streams.count(),
             listed: self.directory.len(),
             counters: self.counters.clone(),
         }
@@ -461,4 +609,9 @@ impl State {
     pub(crate) fn is_given_up(&self, address: &Address) -> bool {
         self.peers.get(address).is_none_or(Peer::is_idle)
     }
+}
+
+/// A session whose traffic is on a stream, or may only be, is not published.
+fn may_publish(carrier: Carrier, peer: &Peer) -> bool {
+    peer.way() == Way::Pubsub && carrier != Carrier::Stream
 }

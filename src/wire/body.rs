@@ -34,6 +34,8 @@ pub struct Hello {
     pub binding: Binding,
     /// Swarm addresses with `/p2p/…`, at most 8.
     pub addresses: Vec<String>,
+    /// The sender's Kubo takes streams to its sidecar.
+    pub streams: bool,
 }
 
 /// Messages and what was received: the traffic of a session.

@@ -117,7 +117,9 @@ impl World {
             let notice = self.sides[side].peer.tick(self.now);
             self.sides[side].note(notice);
             let fresh = self.dice.nonce();
-            if let Some(outgoing) = self.sides[side].peer.depart(&mut || fresh, self.now) {
+            let peer = &mut self.sides[side].peer;
+            let greeting = peer.greeting(&mut || fresh, self.now);
+            if let Some(outgoing) = greeting.or_else(|| peer.traffic(self.now)) {
                 self.send(1 - side, &outgoing);
             }
         }

@@ -17,12 +17,19 @@ use crate::{
 /// What to publish.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    /// To one peer; a HELLO says the addresses.
-    To(Address, Outgoing, Vec<String>),
+    /// To one peer.
+    To(Address, Outgoing, Said),
     /// To all, at this Unix time.
     Advert(Box<Advert>, u64),
     /// To ourselves.
     Probe(u64),
+}
+
+/// What a HELLO says of its sender's Kubo.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) streams: bool,
 }
 
 impl Item {
@@ -48,7 +55,7 @@ impl Item {
             Self::Probe(_) => topics::inbox(mesh, me),
         };
         let bytes = match self {
-            Self::To(to, outgoing, addresses) => seal.outgoing(&to, outgoing, addresses)?,
+            Self::To(to, outgoing, said) => seal.outgoing(&to, outgoing, said)?,
             Self::Advert(advert, now) => seal.advert(*advert, now)?,
             Self::Probe(number) => {
                 let seq = Some(number);
@@ -91,7 +98,7 @@ impl Seal<'_> {
         &self,
         to: &Address,
         outgoing: Outgoing,
-        addresses: Vec<String>,
+        said: Said,
     ) -> Result<Vec<u8>, Refusal> {
         let in_session = |kind, session, seq| Header {
             session: Some(session),
@@ -104,7 +111,8 @@ impl Seal<'_> {
                     nonce: greeting.nonce,
                     echo: greeting.echo,
                     binding: self.identity.binding(),
-                    addresses,
+                    addresses: said.addresses,
+                    streams: said.streams,
                 };
                 self.envelope(self.header(Kind::Hello, Some(to)), &body)
             }
