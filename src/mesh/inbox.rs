@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::shared::{Shared, fresh_nonce};
+use super::shared::{Shared, fresh_secret};
 use crate::{
     kubo::{Message, Subscription, watch::Presence},
     wire::topics,
@@ -95,7 +95,7 @@ struct Subscribed<'a> {
 impl<'a> Subscribed<'a> {
     fn begin(shared: &'a Shared, topic: Topic) -> Self {
         if topic == Topic::Inbox {
-            shared.change(|state| state.on_subscribed(fresh_nonce, Instant::now()));
+            shared.change(|state| state.on_subscribed(fresh_secret, Instant::now()));
         }
         Self { shared, topic }
     }

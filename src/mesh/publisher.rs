@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::{
-    shared::{Shared, fresh_nonce},
+    shared::{Shared, fresh_secret},
     state::Item,
 };
 use crate::kubo;
@@ -30,7 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut pace = Pace::default();
     loop {
         wait_for_kubo(&shared).await;
-        let turn = shared.state.lock().turn(fresh_nonce, Instant::now());
+        let turn = shared.state.lock().turn(fresh_secret, Instant::now());
         if turn.resubscribe {
             warn!("the self-probe did not come back: subscribing anew");
             shared.resubscribe.notify_one();

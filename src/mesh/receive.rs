@@ -14,7 +14,7 @@ use tracing::debug;
 use self::share::Shares;
 use super::{
     clock,
-    shared::{Shared, fresh_nonce},
+    shared::{Shared, fresh_secret},
 };
 use crate::{
     kubo::Message,
@@ -76,7 +76,7 @@ fn take(
     // provoked to somebody who said nothing.
     let is_senders_own = envelope.header.from.peer == message.from && !is_own;
     if is_stranger && is_senders_own && envelope.header.kind == Kind::Frame {
-        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_nonce(), now));
+        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_secret(), now));
     }
     taken
 }
@@ -100,9 +100,9 @@ fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusa
     match content {
         Content::Hello(said) => {
             let (hello, bound) = *said;
-            state.on_hello(from, hello, bound, fresh_nonce(), now)
+            state.on_hello(from, hello, bound, fresh_secret(), now)
         }
-        Content::Frame(session, seq, frame) => state.on_frame(from, (session, seq), frame, now),
+        Content::Frame(session, seq, sealed) => state.on_frame(from, (session, seq), &sealed, now),
         Content::Bye(session) => state.on_bye(from, session, now),
         Content::Advert(said, at) => {
             let (said, bound) = *said;

@@ -29,6 +29,7 @@ use self::{
 use crate::wire::{
     KeyId, Refusal,
     body::{Frame, Nonce, SessionId},
+    seal::{Keys, Secret},
 };
 
 /// Messages that may wait for the window, per peer.
@@ -86,7 +87,7 @@ pub(crate) enum Way {
 #[derive(Clone, Debug)]
 pub(crate) enum Outgoing {
     Hello(Greeting),
-    Frame(Box<Departing>),
+    Frame(Box<Departing>, Box<Keys>),
     Bye(SessionId, u64),
 }
 
@@ -233,7 +234,7 @@ impl Peer {
 
     /// Says one HELLO: of the living session with new addresses, or to tell
     /// somebody that its session is not known here.
-    pub(crate) fn greet_once(&mut self, fresh: Nonce) {
+    pub(crate) fn greet_once(&mut self, fresh: Secret) {
         self.owed = Some(self.handshake.greeting(fresh));
     }
 
@@ -259,7 +260,7 @@ impl Peer {
         from: Face,
         key: VerifyingKey,
         echo: Option<Nonce>,
-        fresh: Nonce,
+        fresh: Secret,
         now: Instant,
     ) -> Vec<Notice> {
         self.learn(from.party.kid.clone(), key);
@@ -272,7 +273,15 @@ impl Peer {
         }
     }
 
-    /// A frame arrived, checked; up to `room` new messages are taken.
+    /// What opens the frames of a session.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`], or that the other's key is none.
+    pub(crate) fn keys(&self, session: SessionId) -> Result<Keys, Refusal> {
+        self.handshake.keys(session)
+    }
+
+    /// A frame arrived, opened and checked; up to `room` new messages are taken.
     ///
     /// # Errors
     /// [`Refusal::Session`] or [`Refusal::Replay`].
@@ -356,7 +365,7 @@ impl Peer {
     /// The greeting that is to be said now, if any.
     pub(crate) fn greeting(
         &mut self,
-        fresh: &mut dyn FnMut() -> Nonce,
+        fresh: &mut dyn FnMut() -> Secret,
         now: Instant,
     ) -> Option<Outgoing> {
         if self.is_leaving {
@@ -382,8 +391,10 @@ impl Peer {
             self.end(DownReason::Left);
             return Some(Outgoing::Bye(session, u64::MAX));
         }
-        let departing = self.link.as_mut()?.depart(&mut self.queue, now)?;
-        Some(Outgoing::Frame(Box::new(departing)))
+        let link = self.link.as_mut()?;
+        let keys = self.handshake.keys(link.id).ok()?;
+        let departing = link.depart(&mut self.queue, now)?;
+        Some(Outgoing::Frame(Box::new(departing), Box::new(keys)))
     }
 
     /// When [`Self::greeting`] or [`Self::tick`] has something to do.

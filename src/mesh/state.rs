@@ -39,8 +39,10 @@ use crate::{
     wire::{
         Address, KeyId, Refusal,
         binding::Bound,
-        body::{Announcement, Frame, Hello, Nonce, SessionId},
+        body::{Announcement, Hello, SessionId},
         dagcbor,
+        envelope::Sealed,
+        seal::Secret,
     },
 };
 
@@ -133,7 +135,7 @@ impl State {
     }
 
     /// The next thing to publish.
-    pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) -> Turn {
+    pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) -> Turn {
         let resubscribe = self.probe.is_overdue(now);
         self.tick(now);
         let item = self
@@ -176,7 +178,7 @@ impl State {
             .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
-    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Nonce, now: Instant) -> Option<Item> {
+    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Secret, now: Instant) -> Option<Item> {
         for _ in 0..self.turn.len() {
             let address = self.turn.pop_front()?;
             let Some(peer) = self.peers.get_mut(&address) else {
@@ -196,7 +198,7 @@ impl State {
     }
 
     fn item(&mut self, to: Address, outgoing: Outgoing) -> Item {
-        if let Outgoing::Frame(departing) = &outgoing {
+        if let Outgoing::Frame(departing, _) = &outgoing {
             self.counters.retransmitted += departing.repeated as u64;
         }
         let said = Said {
@@ -341,7 +343,7 @@ impl State {
     }
 
     /// Whether Kubo brings streams here; told to everybody who is linked.
-    pub(crate) fn set_takes_streams(&mut self, takes: bool, mut fresh: impl FnMut() -> Nonce) {
+    pub(crate) fn set_takes_streams(&mut self, takes: bool, mut fresh: impl FnMut() -> Secret) {
         if std::mem::replace(&mut self.takes_streams, takes) != takes {
             for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
                 peer.greet_once(fresh());
@@ -370,7 +372,7 @@ impl State {
         from: &Address,
         hello: Hello,
         bound: Bound,
-        fresh: Nonce,
+        fresh: Secret,
         now: Instant,
     ) -> Result<(), Refusal> {
         let party = Party {
@@ -383,7 +385,11 @@ impl State {
             nonce: hello.nonce,
         };
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
-        let notices = peer.on_hello(face, bound.key, hello.echo, fresh, now);
+        let notices = peer.on_hello(face, bound.key, hello.echo, fresh.clone(), now);
+        if notices.contains(&Notice::Up) && self.own.carrier == Carrier::Stream {
+            // No frame over pubsub will tell the other side that it has a session.
+            peer.greet_once(fresh);
+        }
         if peer.is_up() || peer.addresses.is_empty() {
             peer.addresses = hello.addresses;
             peer.takes_streams = hello.streams;
@@ -398,11 +404,12 @@ impl State {
         &mut self,
         from: &Address,
         place: (SessionId, u64),
-        frame: Frame,
+        sealed: &Sealed,
         now: Instant,
     ) -> Result<(), Refusal> {
         let room = MAX_EVENTS.saturating_sub(self.events.len());
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
+        let frame = sealed.open(&peer.keys(place.0)?)?;
         let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
         self.note(from, notices, now);
         self.nudge(from);
@@ -456,7 +463,7 @@ impl State {
 
     /// Somebody speaks in a session that is not known here: it may have missed
     /// our restart, so it is greeted.
-    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Nonce, now: Instant) {
+    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Secret, now: Instant) {
         if let Some(peer) = self.peer(from, now) {
             peer.greet_once(fresh);
         }
@@ -482,7 +489,7 @@ impl State {
 
     /// The inbox is subscribed to: probe it, advertise, and tell every linked
     /// peer where we are now.
-    pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) {
+    pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) {
         self.counters.resubscribed += u64::from(self.probe.has_begun());
         self.probe.begin(now);
         self.advert_due = now;

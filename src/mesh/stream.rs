@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::conversation::{Conversation, Ended};
-use super::{config::Carrier, event::Event, shared::{Shared, fresh_nonce}};
+use super::{config::Carrier, event::Event, shared::{Shared, fresh_secret}};
 use crate::{
     kubo::{self, watch::Presence},
     task::Tasks,
@@ -78,7 +78,7 @@ async fn ask_kubo(shared: &Shared, address: SocketAddr) -> bool {
             (false, !error.retryable())
         }
     };
-    shared.change(|state| state.set_takes_streams(takes, fresh_nonce));
+    shared.change(|state| state.set_takes_streams(takes, fresh_secret));
     is_done
 }
 

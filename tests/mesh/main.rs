@@ -22,4 +22,5 @@ mod kubo_config;
 mod kubo_contract;
 mod load;
 mod placement;
+mod streams;
 mod torture;

@@ -39,6 +39,12 @@ impl Mesh {
         Self::with(count, vec![(key.to_owned(), value.to_owned())]).await
     }
 
+    /// Starts `count` nodes whose sessions travel one way only.
+    pub(crate) async fn with_carrier(count: usize, carrier: &str) -> Self {
+        let setting = ("TIMEROSE_MESH__CARRIER".to_owned(), carrier.to_owned());
+        Self::with(count, vec![setting]).await
+    }
+
     async fn with(count: usize, environment: Vec<(String, String)>) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let options = NodesOptions {

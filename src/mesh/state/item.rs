@@ -36,7 +36,7 @@ impl Item {
     /// Messages in it that go out for the second time: a sign of loss.
     pub(crate) fn lost(&self) -> usize {
         match self {
-            Self::To(_, Outgoing::Frame(departing), _) => departing.lost,
+            Self::To(_, Outgoing::Frame(departing, _), _) => departing.lost,
             _ => 0,
         }
     }
@@ -91,7 +91,7 @@ impl Seal<'_> {
     }
 
     fn envelope<B: Serialize>(&self, header: Header, body: &B) -> Result<Vec<u8>, Refusal> {
-        envelope::seal(header, body, self.identity.key())
+        envelope::sign(header, body, self.identity.key())
     }
 
     fn outgoing(
@@ -116,9 +116,9 @@ impl Seal<'_> {
                 };
                 self.envelope(self.header(Kind::Hello, Some(to)), &body)
             }
-            Outgoing::Frame(departing) => {
+            Outgoing::Frame(departing, keys) => {
                 let header = in_session(Kind::Frame, departing.session, departing.seq);
-                self.envelope(header, &departing.frame)
+                envelope::seal(header, &departing.frame, &keys, self.identity.key())
             }
             Outgoing::Bye(session, seq) => {
                 self.envelope(in_session(Kind::Bye, session, seq), &Empty {})
