@@ -180,10 +180,7 @@ impl Mesh {
     /// Whether a node's traffic goes over a stream.
     #[must_use]
     pub fn is_streaming(&self, peer: &PeerId) -> bool {
-        self.shared
-            .state
-            .lock()
-            .is_streaming(&Address::node(*peer))
+        self.shared.state.lock().is_streaming(&Address::node(*peer))
     }
 
     /// Every peer with a living session.

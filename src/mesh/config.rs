@@ -8,9 +8,7 @@ use super::session::Patience;
 
 /// What carries the traffic of sessions. Greetings, adverts and probes always
 /// go over pubsub.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Carrier {
     /// Kubo's p2p streams where both ends have them, else pubsub.

@@ -42,7 +42,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>)
 
 /// Opens what a stream brought: traffic of a session and nothing else. Gives
 /// whose it is; nothing vouches for a stream but the envelopes in it.
-pub(super) fn take_streamed(shared: &Shared, data: &[u8], now: Instant) -> Result<Address, Refusal> {
+pub(super) fn take_streamed(
+    shared: &Shared,
+    data: &[u8],
+    now: Instant,
+) -> Result<Address, Refusal> {
     let taken = envelope::parse(data).and_then(|envelope| {
         if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
             return Err(Refusal::Malformed);

@@ -20,7 +20,11 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::conversation::{Conversation, Ended};
-use super::{config::Carrier, event::Event, shared::{Shared, fresh_secret}};
+use super::{
+    config::Carrier,
+    event::Event,
+    shared::{Shared, fresh_secret},
+};
 use crate::{
     kubo::{self, watch::Presence},
     task::Tasks,
@@ -51,7 +55,10 @@ pub(super) async fn listen(shared: Arc<Shared>, tasks: Tasks) {
         Ok((address, listener)) => (listener, address),
         Err(error) => return warn!(%error, "no socket for streams: pubsub carries everything"),
     };
-    tasks.spawn("mesh.accept", accept(Arc::clone(&shared), tasks.clone(), listener));
+    tasks.spawn(
+        "mesh.accept",
+        accept(Arc::clone(&shared), tasks.clone(), listener),
+    );
     let mut presence = shared.watch.subscribe();
     loop {
         let is_up = matches!(&*presence.borrow_and_update(), Presence::Up { .. });
@@ -104,7 +111,7 @@ pub(super) async fn dial(shared: Arc<Shared>, tasks: Tasks) {
     }
     loop {
         if shared.is_kubo_up() {
-            let due = shared.state.lock().to_dial(Instant::now());
+            let due = shared.state.lock().dials_due(Instant::now());
             for peer in due {
                 let shared = Arc::clone(&shared);
                 tasks.spawn("mesh.stream", async move { dial_one(&shared, peer).await });
@@ -134,7 +141,9 @@ async fn open(shared: &Shared, peer: &Address) -> Result<TcpStream, String> {
     let protocol = topics::stream(&shared.config.mesh);
     let forward = shared.kubo.stream_forward(&protocol, &peer.peer).await;
     let forward = forward.map_err(|e| e.to_string())?;
-    TcpStream::connect(forward.local).await.map_err(|e| e.to_string())
+    TcpStream::connect(forward.local)
+        .await
+        .map_err(|e| e.to_string())
 }
 
 /// One stream from its first envelope to its end; gives whether the other end

@@ -138,12 +138,18 @@ async fn what_strangers_write_into_a_stream_is_refused_and_counted() {
     on_a_stream(&mesh).await;
     let listed = mesh.node(1).kubo.ipfs(&["p2p", "ls"]).await.unwrap();
     // Of a listener the last word is where it leads to, of a forward a peer.
-    let targets = listed.lines().filter_map(|line| line.split_whitespace().last());
+    let targets = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().last());
     let port = targets
         .filter_map(|target| target.strip_prefix("/ip4/127.0.0.1/tcp/"))
         .find_map(|port| port.parse::<u16>().ok())
         .unwrap();
-    for junk in [&[0, 0, 0, 3, 1, 2, 3][..], &[0xff; 64], b"GET / HTTP/1.1\r\n\r\n"] {
+    for junk in [
+        &[0, 0, 0, 3, 1, 2, 3][..],
+        &[0xff; 64],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         socket.write_all(junk).await.unwrap();
         let mut answer = Vec::new();
@@ -192,7 +198,9 @@ async fn nobody_who_listens_on_an_inbox_topic_reads_what_is_said() {
             tokio::time::timeout(Duration::from_secs(1), subscription.next()).await
         {
             let data = message.unwrap().unwrap().data;
-            let is_there = data.windows(marker.len()).any(|part| part == marker.as_bytes());
+            let is_there = data
+                .windows(marker.len())
+                .any(|part| part == marker.as_bytes());
             assert!(!is_there, "an envelope shows the marker");
             envelopes += 1;
         }

@@ -94,12 +94,7 @@ impl Seal<'_> {
         envelope::sign(header, body, self.identity.key())
     }
 
-    fn outgoing(
-        &self,
-        to: &Address,
-        outgoing: Outgoing,
-        said: Said,
-    ) -> Result<Vec<u8>, Refusal> {
+    fn outgoing(&self, to: &Address, outgoing: Outgoing, said: Said) -> Result<Vec<u8>, Refusal> {
         let in_session = |kind, session, seq| Header {
             session: Some(session),
             seq: Some(seq),

@@ -161,7 +161,10 @@ fn take(shared: &Shared, data: &[u8]) -> Result<Option<Address>, Ended> {
 
 async fn write(shared: &Shared, peer: &Address, stream: &Stream, writer: &mut Writer) -> Ended {
     loop {
-        let turn = shared.state.lock().stream_turn(peer, stream, Instant::now());
+        let turn = shared
+            .state
+            .lock()
+            .stream_turn(peer, stream, Instant::now());
         match turn {
             StreamTurn::Send(item) => {
                 if let Err(ended) = send(shared, writer, *item).await {

@@ -99,7 +99,8 @@ impl Case {
     /// The session's keys, of the sender (0) or the receiver (1).
     fn keys(&self, side: u8) -> Keys {
         let (own, other) = (Secret::of([side; 32]), Secret::of([1 - side; 32]));
-        own.agree(&other.public(), &ByteArray::new([9; 32])).unwrap()
+        own.agree(&other.public(), &ByteArray::new([9; 32]))
+            .unwrap()
     }
 
     /// The frame in an envelope.
@@ -345,6 +346,11 @@ fn a_body_over_the_cap_is_refused_before_it_is_sent() {
         messages: vec![(1, ByteBuf::from(vec![0; MAX_BYTES]))],
         ack: Ack::default(),
     };
-    let refused = seal(case.header(Kind::Frame), &frame, &case.keys(0), &case.from.key);
+    let refused = seal(
+        case.header(Kind::Frame),
+        &frame,
+        &case.keys(0),
+        &case.from.key,
+    );
     assert_eq!(refused, Err(Refusal::Oversized));
 }
