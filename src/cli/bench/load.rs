@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Durable invocations of one run: enough for a rate, and fewer than a node
 /// lets be open.
-const DURABLE: (usize, usize) = (2 * CALLERS, 8_000);
+const DURABLE: (usize, usize) = (CALLERS, 8_000);
 
 /// How long two nodes may take until the first goes well.
 const ACQUAINTANCE: Duration = Duration::from_secs(20);

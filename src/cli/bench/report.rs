@@ -104,7 +104,9 @@ impl Measured {
 
     /// For people.
     pub(super) fn table(&self) -> String {
-        let header = ["", "MEDIAN", "MIN", "MAX", "P90", "P99", "FLOOR", "RATIO"];
+        let header = [
+            "FIGURE", "MEDIAN", "MIN", "MAX", "P90", "P99", "FLOOR", "RATIO",
+        ];
         let rows = self.figures().map(|figure| figure.row());
         let (done, lost) = (self.tally.done, self.tally.lost);
         format!(
@@ -253,11 +255,23 @@ mod tests {
 
     #[test]
     fn the_json_has_the_keys_that_scripts_rely_on() {
-        insta::assert_snapshot!(serde_json::to_string_pretty(&measured().json()).unwrap(), @"");
+        insta::assert_snapshot!(measured().json().to_string(), @r#"{"count":{"echo":9,"runs":3,"succeeded":1234,"warm":6},"durable_per_s":880.0,"floor":{"fsync_per_s":4400.0,"pubsub_echo_p50_ms":4.4,"pubsub_echo_p90_ms":5.6,"pubsub_echo_p99_ms":5.6,"stream_echo_p50_ms":null,"stream_echo_p90_ms":null,"stream_echo_p99_ms":null},"held_per_s":{"pubsub":1100.0,"stream":null},"lost":0,"missing":{"held_per_s.stream":"no streams here","warm.stream_p50_ms":"no streams here"},"ratio":{"durable_per_s":0.2,"warm":{"pubsub_p50_ms":1.25,"stream_p50_ms":null}},"runs":{"durable_per_s":[880.0,840.0,920.0],"floor":{"fsync_per_s":[4400.0,4200.0,4600.0],"pubsub_echo_p50_ms":[4.4,4.2,4.6],"stream_echo_p50_ms":[]},"held_per_s":{"pubsub":[1100.0,1050.0,1150.0],"stream":[]},"warm":{"pubsub_p50_ms":[5.5,5.25,5.75],"stream_p50_ms":[]}},"setup":{"callers":64,"durable_carrier":"pubsub","input_bytes":128,"kubo":"0.43.0","timerose":"0.1.0"},"warm":{"pubsub_p50_ms":5.5,"pubsub_p90_ms":5.98,"pubsub_p99_ms":5.98,"stream_p50_ms":null,"stream_p90_ms":null,"stream_p99_ms":null}}"#);
     }
 
     #[test]
     fn the_table_puts_each_figure_beside_its_floor() {
-        insta::assert_snapshot!(measured().table(), @"");
+        insta::assert_snapshot!(measured().table(), @"
+        FIGURE                  MEDIAN  MIN    MAX    P90    P99    FLOOR  RATIO
+        pubsub echo, ms         4.400   4.200  4.600  5.600  5.600
+        warm over pubsub, ms    5.500   5.250  5.750  5.980  5.980  4.400  1.25
+        stream echo, ms
+        warm over a stream, ms
+        held over pubsub, /s    1100    1050   1150
+        held over a stream, /s
+        append and fsync, /s    4400    4200   4600
+        durable, /s             880     840    920                  4400   0.20
+
+        median, least and largest of 3 runs; 0 of 1234 invocations lost
+        ");
     }
 }
