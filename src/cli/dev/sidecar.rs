@@ -80,6 +80,11 @@ impl SidecarProcess {
         self.options.flags = flags;
     }
 
+    /// Changes the further environment that the next start uses.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
+    }
+
     /// Ends it the polite way first.
     ///
     /// # Errors
