@@ -59,8 +59,9 @@ pub struct Attempt {
     pub stdin: Option<Input>,
     /// A directory that the guest sees as `/in`, read-only.
     pub input_dir: Option<PathBuf>,
-    /// A fresh directory of this attempt, made and removed by the caller;
-    /// `stdout`, `stderr` and `out/` appear in it, also when the attempt fails.
+    /// A fresh directory of this attempt, made and removed by the caller. What
+    /// the guest writes appears in it, also when the attempt fails: `out/`,
+    /// `stderr` with its first byte, `stdout` where it is large.
     pub work: PathBuf,
     /// Caps; wall time counts from the start of the guest, not of its compiler.
     pub limits: Limits,
@@ -83,15 +84,41 @@ pub struct Code {
 #[derive(Clone, Debug)]
 pub struct Output {
     /// Standard output, at most `output_bytes`.
-    pub stdout: PathBuf,
+    pub stdout: Stdout,
     /// `/out` where it is not empty: regular files and directories only.
     pub out_dir: Option<PathBuf>,
-    /// Standard error, at most `log_bytes`, with a mark where it was cut.
+    /// Standard error, at most `log_bytes`, with a mark where it was cut; no
+    /// file where nothing was written.
     pub logs: PathBuf,
     /// The guest's exit code: 0, any other is [`Fault::Exit`].
     pub exit: i32,
     /// What it cost.
     pub usage: Usage,
+}
+
+/// What a guest wrote to its standard output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stdout {
+    /// Little enough to be handed over, at most [`SMALL_BYTES`].
+    Small(Bytes),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Input and output up to this size never touch a disk.
+pub const SMALL_BYTES: usize = 64 << 10;
+
+impl Stdout {
+    /// All of it.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn read(&self) -> std::io::Result<Bytes> {
+        match self {
+            Self::Small(bytes) => Ok(bytes.clone()),
+            Self::File(path) => std::fs::read(path).map(Bytes::from),
+        }
+    }
 }
 
 /// What one attempt used.

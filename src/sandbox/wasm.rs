@@ -13,11 +13,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attempt, Error, Fault, Output, Sandbox, error::of_io};
+use super::{Attempt, Error, Fault, Output, Sandbox, Stdout, error::of_io};
 use crate::task::Tasks;
 
 mod input;
@@ -29,7 +30,7 @@ pub mod worker;
 
 use pool::{Lease, Pool};
 use process::Process;
-use protocol::{Done, Failure, Reply, Request, Success};
+use protocol::{Blob, Done, Failure, Reply, Request, Success};
 
 /// What runs modules, as receipts name it.
 pub const ENGINE: &str = "wasmtime-48";
@@ -111,18 +112,15 @@ impl Wasm {
         mut attempt: Attempt,
         cancel: CancellationToken,
     ) -> Result<Output, Error> {
-        let stdin = attempt.stdin.take();
+        let stdin = input::Source::of(attempt.stdin.take()).await.map_err(Error::Input)?;
         let work = attempt.work.clone();
         let mut lease = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Cancelled),
             lease = self.pool.lease(&attempt.owner) => lease?,
         };
-        let feed = stdin
-            .map(|stream| input::Fifo::open(&work, stream))
-            .transpose()
-            .map_err(of_io)?;
-        let request = self.request(attempt, feed.as_ref().map(input::Fifo::path));
+        let (small, feed) = stdin.open(&work).map_err(of_io)?;
+        let request = self.request(attempt, small, feed.as_ref().map(input::Fifo::path));
         let limits = request.limits;
         let is_open = Notify::new();
         let ended = tokio::select! {
@@ -135,7 +133,7 @@ impl Wasm {
         finish(lease, ended, &work, limits.output_bytes).await
     }
 
-    fn request(&self, attempt: Attempt, stdin: Option<&Path>) -> Request {
+    fn request(&self, attempt: Attempt, small: Option<Bytes>, stdin: Option<&Path>) -> Request {
         Request {
             cache_dir: self.cache_dir.clone(),
             code_cid: attempt.code.cid.to_string(),
@@ -144,6 +142,7 @@ impl Wasm {
             entry: attempt.entry,
             args: attempt.args,
             env: attempt.env,
+            small: small.map(Blob),
             stdin: stdin.map(Path::to_owned),
             input_dir: attempt.input_dir,
             work: attempt.work,
@@ -254,8 +253,12 @@ async fn finish(
 fn output(work: &Path, success: Success, is_cold: bool) -> Output {
     let mut usage = success.usage;
     usage.cold |= is_cold;
+    let stdout = match success.stdout {
+        Some(Blob(bytes)) => Stdout::Small(bytes),
+        None => Stdout::File(work.join("stdout")),
+    };
     Output {
-        stdout: work.join("stdout"),
+        stdout,
         out_dir: success.has_out.then(|| work.join("out")),
         logs: work.join("stderr"),
         exit: 0,

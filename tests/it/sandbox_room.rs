@@ -179,5 +179,5 @@ pub(crate) fn for_ever(body: &str) -> String {
 
 /// The text of a finished attempt's standard output.
 pub(crate) fn text(output: &Output) -> String {
-    std::fs::read_to_string(&output.stdout).unwrap()
+    String::from_utf8(output.stdout.read().unwrap().to_vec()).unwrap()
 }

@@ -90,7 +90,7 @@ async fn input_larger_than_any_pipe_arrives_whole() {
     let chunks = vec![chunk.clone(); 50].into_iter().map(io::Result::Ok);
     attempt.stdin = Some(futures_util::stream::iter(chunks).boxed());
     let output = room.run(attempt).await.unwrap();
-    let bytes = std::fs::read(&output.stdout).unwrap();
+    let bytes = output.stdout.read().unwrap();
     assert!(bytes.len() == 50 * chunk.len() && bytes.chunks(chunk.len()).all(|part| part == chunk));
     room.close().await;
 }
@@ -280,7 +280,7 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
         let mut attempt = room.attempt(Abi::Wasi, &wat);
         attempt.owner = owner.into();
         attempt.pure = pure;
-        outputs.push(std::fs::read(room.run(attempt).await.unwrap().stdout).unwrap());
+        outputs.push(room.run(attempt).await.unwrap().stdout.read().unwrap());
     }
     assert_eq!(outputs[0], outputs[1]);
     assert_eq!(outputs[0][32..], [0; 8]);

@@ -21,7 +21,7 @@ use crate::{
     },
     kubo,
     model::{Block, Limits},
-    sandbox,
+    sandbox::{self, Stdout},
     wire::{block::RAW, cid_of},
 };
 
@@ -53,13 +53,18 @@ impl Keep<'_> {
     /// Standard output, or all of `/out` where there is something in it.
     pub(crate) async fn output(&self, output: &sandbox::Output) -> Result<Stored, Failure> {
         let Some(folder) = &output.out_dir else {
-            return self.file(&output.stdout, RIDE_ALONG_BYTES, "output").await;
+            return match &output.stdout {
+                Stdout::Small(bytes) => Ok(small(bytes.to_vec())),
+                Stdout::File(path) => self.file(path, RIDE_ALONG_BYTES, "output").await,
+            };
         };
-        if size(&output.stdout).await? > 0 {
-            tokio::fs::rename(&output.stdout, folder.join("stdout"))
-                .await
-                .map_err(|e| disk(&e))?;
-        }
+        let beside = folder.join("stdout");
+        let placed = match &output.stdout {
+            Stdout::Small(bytes) if bytes.is_empty() => Ok(()),
+            Stdout::Small(bytes) => tokio::fs::write(beside, bytes).await,
+            Stdout::File(path) => tokio::fs::rename(path, beside).await,
+        };
+        placed.map_err(|e| disk(&e))?;
         self.directory(folder).await
     }
 

@@ -1,8 +1,9 @@
-//! Streams input into a guest through a FIFO in its work directory.
+//! Brings input to a guest: a little with the request, more through a FIFO in
+//! its work directory.
 //!
 //! Takes a byte stream, gives only failure: the end of the stream closes the
-//! FIFO, an error in it must never look like an end. Nothing is buffered here;
-//! the pipe is the whole of what is under way.
+//! FIFO, an error in it must never look like an end. Nothing but a small input
+//! is buffered here; the pipe is the whole of what is under way.
 
 use std::{
     convert::Infallible,
@@ -11,14 +12,51 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::Notify};
 
-use crate::sandbox::Input;
+use crate::sandbox::{Input, SMALL_BYTES};
 
 /// Asked for, not required: users without privileges may get less.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
+
+/// Standard input before the guest's process knows of it.
+pub(super) enum Source {
+    None,
+    /// All of it was at hand at once.
+    Small(Bytes),
+    Stream(Input),
+}
+
+impl Source {
+    /// Looks at what the stream has at hand, without waiting for more.
+    pub(super) async fn of(stream: Option<Input>) -> io::Result<Self> {
+        let Some(mut stream) = stream else {
+            return Ok(Self::None);
+        };
+        let mut head = BytesMut::new();
+        while head.len() <= SMALL_BYTES {
+            match stream.next().now_or_never() {
+                Some(Some(piece)) => head.extend_from_slice(&piece?),
+                Some(None) => return Ok(Self::Small(head.freeze())),
+                None => break,
+            }
+        }
+        let head = stream::iter([Ok(head.freeze())]);
+        Ok(Self::Stream(head.chain(stream).boxed()))
+    }
+
+    /// Small input as it is, larger one behind a FIFO in `work`.
+    pub(super) fn open(self, work: &Path) -> io::Result<(Option<Bytes>, Option<Fifo>)> {
+        match self {
+            Self::None => Ok((None, None)),
+            Self::Small(bytes) => Ok((Some(bytes), None)),
+            Self::Stream(stream) => Ok((None, Some(Fifo::open(work, stream)?))),
+        }
+    }
+}
 
 /// The writing end of a guest's standard input.
 pub(super) struct Fifo {
@@ -30,7 +68,7 @@ pub(super) struct Fifo {
 impl Fifo {
     /// Makes the FIFO in `work`. It is open for reading here too, so that
     /// opening blocks neither side.
-    pub(super) fn open(work: &Path, stream: Input) -> io::Result<Self> {
+    fn open(work: &Path, stream: Input) -> io::Result<Self> {
         let path = work.join("stdin");
         make(&path)?;
         let file = File::options().read(true).write(true).open(&path)?;

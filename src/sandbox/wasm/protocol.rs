@@ -10,7 +10,12 @@ use std::{
     path::PathBuf,
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned},
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{
@@ -31,7 +36,10 @@ pub(super) struct Request {
     pub(super) entry: Option<String>,
     pub(super) args: Vec<serde_json::Value>,
     pub(super) env: BTreeMap<String, String>,
-    /// A FIFO that is removed once it is open.
+    /// Standard input where it is small.
+    #[serde(default)]
+    pub(super) small: Option<Blob>,
+    /// Or a FIFO that is removed once it is open.
     pub(super) stdin: Option<PathBuf>,
     pub(super) input_dir: Option<PathBuf>,
     pub(super) work: PathBuf,
@@ -61,8 +69,28 @@ pub(super) struct Done {
 /// What a finished guest left.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Success {
+    /// Standard output where it is small; else it is in its file.
+    pub(super) stdout: Option<Blob>,
     pub(super) has_out: bool,
     pub(super) usage: Usage,
+}
+
+/// A few bytes, base64 in the frame.
+#[derive(Debug)]
+pub(super) struct Blob(pub(super) Bytes);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(from)?;
+        let bytes = BASE64.decode(text.as_bytes());
+        bytes.map(|bytes| Self(bytes.into())).map_err(de::Error::custom)
+    }
 }
 
 /// Why there is nothing.

@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-use super::protocol::{self, Done, Failure, Reply, Request, Success};
+use super::protocol::{self, Blob, Done, Failure, Reply, Request, Success};
 use crate::task::Tasks;
 
 mod engine;
@@ -98,9 +98,8 @@ fn attempt(
     modules: &mut Modules,
     request: &Request,
 ) -> Result<Success, Failure> {
-    let logs = Logs::create(&request.work.join("stderr"), request.limits.log_bytes)?;
-    let stdout =
-        streams::Stdout::create(&request.work.join("stdout"), request.limits.output_bytes)?;
+    let logs = Logs::at(request.work.join("stderr"), request.limits.log_bytes);
+    let stdout = streams::Stdout::at(request.work.join("stdout"), request.limits.output_bytes);
     std::fs::create_dir(request.work.join("out"))?;
     let result = runtime.block_on(async {
         lower(Resource::Data, COMPILE_DATA_BYTES)?;
@@ -117,7 +116,8 @@ fn attempt(
         usage.compile_us = compile.unwrap_or_default();
         usage.cold = compile.is_some();
         let out = request.work.join("out");
-        let out_bytes = request.limits.output_bytes.saturating_sub(stdout.finish()?);
+        let (written, small) = stdout.finish()?;
+        let out_bytes = request.limits.output_bytes.saturating_sub(written);
         let size = super::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
             crate::sandbox::Fault::OutputTooLarge { .. } => crate::sandbox::Fault::OutputTooLarge {
                 limit: request.limits.output_bytes,
@@ -125,6 +125,7 @@ fn attempt(
             other => other,
         })?;
         Ok(Success {
+            stdout: small.map(Blob),
             has_out: size.entries > 0,
             usage,
         })

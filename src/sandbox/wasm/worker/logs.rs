@@ -1,12 +1,13 @@
 //! The guest's standard error, on disk at once and never over its limit.
 //!
-//! Takes bytes, keeps the first ones and a mark where it cut. A full disk
-//! silences it: logs are no reason to fail.
+//! Takes bytes, keeps the first ones and a mark where it cut; makes no file for
+//! a guest that says nothing. A full disk silences it: logs are no reason to
+//! fail.
 
 use std::{
     fs::File,
     io::{self, Write},
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -26,25 +27,27 @@ const PERMIT_BYTES: usize = 64 << 10;
 pub(super) struct Logs(Arc<Mutex<Capped>>);
 
 struct Capped {
-    file: File,
+    path: PathBuf,
+    file: Option<File>,
     left: u64,
     mark: Option<String>,
 }
 
 impl Logs {
-    /// An empty log of at most `limit` bytes, mark included.
-    pub(super) fn create(path: &Path, limit: u64) -> io::Result<Self> {
+    /// A log in `path` of at most `limit` bytes, mark included.
+    pub(super) fn at(path: PathBuf, limit: u64) -> Self {
         let mark = format!("\n[log cut at {limit} bytes]\n");
         let (left, mark) = match limit.checked_sub(mark.len() as u64) {
             Some(left) => (left, Some(mark)),
             None => (limit, None),
         };
         let capped = Capped {
-            file: File::create(path)?,
+            path,
+            file: None,
             left,
             mark,
         };
-        Ok(Self(Arc::new(Mutex::new(capped))))
+        Self(Arc::new(Mutex::new(capped)))
     }
 
     /// Adds why the guest failed, for whoever reads the log.
@@ -67,13 +70,21 @@ impl Capped {
             .min(bytes.len());
         let (kept, cut) = bytes.split_at(fits);
         self.left -= kept.len() as u64;
-        let _full_disk = self.file.write_all(kept);
+        let _full_disk = self.write(kept);
         if !cut.is_empty()
             && let Some(mark) = self.mark.take()
         {
             self.left = 0;
-            let _full_disk = self.file.write_all(mark.as_bytes());
+            let _full_disk = self.write(mark.as_bytes());
         }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::create(&self.path)?),
+        };
+        file.write_all(bytes)
     }
 }
 
@@ -120,7 +131,7 @@ mod tests {
     #[test]
     fn a_log_over_its_limit_ends_with_the_mark_and_within_the_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let logs = Logs::create(file.path(), 40).unwrap();
+        let logs = Logs::at(file.path().to_owned(), 40);
         logs.append(&[b'x'; 100]);
         logs.append(b"more");
         let text = std::fs::read_to_string(file.path()).unwrap();

@@ -1,12 +1,12 @@
 //! The guest's standard input and output, between its memory and the kernel.
 //!
-//! Input comes from a FIFO without a thread in between; output goes to a file
-//! through a buffer and ends the guest at its limit.
+//! Input comes from a FIFO without a thread in between; output stays in memory
+//! while it is small, then goes to a file, and ends the guest at its limit.
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
-    path::Path,
+    io::{self, Write},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,7 +18,7 @@ use wasmtime_wasi::{
     p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult},
 };
 
-use crate::sandbox::Fault;
+use crate::sandbox::{Fault, SMALL_BYTES};
 
 /// The most that one read takes: beyond this, fewer system calls no longer pay.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -82,25 +82,29 @@ impl InputStream for Stdin {
     }
 }
 
-/// Standard output. All clones write to the same file.
+/// Standard output. All clones write to the same one.
 #[derive(Clone)]
 pub(super) struct Stdout(Arc<Mutex<Capped>>);
 
 struct Capped {
-    file: BufWriter<File>,
+    path: PathBuf,
+    /// What is not in the file.
+    buffer: Vec<u8>,
+    file: Option<File>,
     written: u64,
     limit: u64,
 }
 
 impl Stdout {
-    /// An empty file of at most `limit` bytes.
-    pub(super) fn create(path: &Path, limit: u64) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(CHUNK_BYTES, File::create(path)?);
-        Ok(Self(Arc::new(Mutex::new(Capped {
-            file,
+    /// At most `limit` bytes, in `path` where they are many.
+    pub(super) fn at(path: PathBuf, limit: u64) -> Self {
+        Self(Arc::new(Mutex::new(Capped {
+            path,
+            buffer: Vec::new(),
+            file: None,
             written: 0,
             limit,
-        }))))
+        })))
     }
 
     /// Appends `bytes`, all or none.
@@ -114,18 +118,51 @@ impl Stdout {
             .into());
         }
         capped.written = written;
-        Ok(capped.file.write_all(bytes)?)
+        Ok(capped.append(bytes)?)
     }
 
-    /// Writes what is buffered. Gives the length of the whole.
-    pub(super) fn finish(&self) -> io::Result<u64> {
+    /// The length of the whole, and the whole where it is in no file.
+    pub(super) fn finish(&self) -> io::Result<(u64, Option<Bytes>)> {
         let mut capped = self.lock();
-        capped.file.flush()?;
-        Ok(capped.written)
+        if capped.file.is_none() {
+            let small = std::mem::take(&mut capped.buffer);
+            return Ok((capped.written, Some(small.into())));
+        }
+        capped.flush()?;
+        Ok((capped.written, None))
     }
 
     fn lock(&self) -> MutexGuard<'_, Capped> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Capped {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len() + bytes.len() > SMALL_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() > SMALL_BYTES {
+            return self.file()?.write_all(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Moves what is buffered to the file, made where there is none.
+    fn flush(&mut self) -> io::Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.file()?.write_all(&buffer)?;
+        self.buffer = buffer;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(File::create(&self.path)?)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use wasmtime::{InstancePre, Store};
 use wasmtime_wasi::{
     Deterministic, FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder,
     p1::WasiP1Ctx,
+    p2::pipe::MemoryInputPipe,
 };
 
 use super::{
@@ -57,8 +58,10 @@ pub(super) fn context(
         .max_random_size(MAX_RANDOM_BYTES)
         .stdout(stdout.clone())
         .stderr(logs.clone());
-    if let Some(fifo) = &request.stdin {
-        builder.stdin(Stdin::open(fifo)?);
+    match (&request.small, &request.stdin) {
+        (Some(small), _) => _ = builder.stdin(MemoryInputPipe::new(small.0.clone())),
+        (None, Some(fifo)) => _ = builder.stdin(Stdin::open(fifo)?),
+        (None, None) => {}
     }
     builder.arg(request.entry.as_deref().unwrap_or("function"));
     for value in &request.args {
