@@ -44,6 +44,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     config::{Carrier, Config},
@@ -67,8 +68,6 @@ use crate::{
 
 /// Bytes of one message, beyond which it is refused.
 pub const MAX_MESSAGE_BYTES: usize = 200 << 10;
-/// Events that may wait between the mesh and the roles.
-const EVENT_QUEUE: usize = 256;
 /// How long a farewell may take, and what is unacknowledged may be waited for.
 const FAREWELL: Duration = Duration::from_millis(400);
 
@@ -88,13 +87,16 @@ impl Mesh {
         kubo: kubo::Client,
         identity: Identity,
         tasks: &Tasks,
-    ) -> (Self, mpsc::Receiver<Event>) {
+    ) -> (Self, Events) {
         let tasks = tasks.child();
         let watch = kubo::watch::spawn(kubo.clone(), &tasks);
         identity.keep_bound(kubo.clone(), &tasks);
         let shared = Arc::new(Shared::new(config, kubo, watch, identity));
-        let (sender, events) = mpsc::channel(EVENT_QUEUE);
-        start(&shared, sender, &tasks);
+        start(&shared, &tasks);
+        let events = Events {
+            shared: Arc::clone(&shared),
+            ended: tasks.cancelled(),
+        };
         (Self { shared, tasks }, events)
     }
 
@@ -142,6 +144,19 @@ impl Mesh {
                 });
             }
         }
+    }
+
+    /// Queues a message where there is room for it now; gives it back where
+    /// [`Self::send`] has to wait.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn post(&self, to: &Address, message: Message) -> Result<Option<Message>, Error> {
+        if self.tasks.cancelled().is_cancelled() {
+            return Err(Error::Closed);
+        }
+        let parcel = Parcel::new(&self.shared, to, message.clone())?;
+        Ok((!parcel.post(&self.shared, to)?).then_some(message))
     }
 
     /// Links up with a peer within `wait`; `addresses` help to dial it.
@@ -274,6 +289,30 @@ impl Mesh {
     }
 }
 
+/// What happened, in its order, for the one who takes it.
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+}
+
+impl Events {
+    /// The next event; nothing once the mesh is shut down. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Event> {
+        loop {
+            let next = self.shared.state.lock().events.pop_front();
+            if next.is_some() {
+                self.shared.changed.notify_waiters();
+                return next;
+            }
+            tokio::select! {
+                () = self.shared.happened.notified() => {}
+                () = self.ended.cancelled() => return None,
+            }
+        }
+    }
+}
+
 /// A message on its way out.
 enum Parcel {
     Own(Box<Message>),
@@ -314,15 +353,19 @@ impl Parcel {
                 .enqueue(to, bytes, Instant::now())
                 .ok_or(Error::Crowded)?,
         };
+        let has_stream = state.is_streaming(to);
         drop(state);
-        shared.wake.notify_one();
+        // A stream was told already.
+        if !has_stream {
+            shared.wake.notify_one();
+        }
         shared.happened.notify_one();
         Ok(is_posted)
     }
 }
 
 /// Starts everything that runs beside the handle.
-fn start(shared: &Arc<Shared>, events: mpsc::Sender<Event>, tasks: &Tasks) {
+fn start(shared: &Arc<Shared>, tasks: &Tasks) {
     let (queue, waiting) = mpsc::channel(inbox::MAX_WAITING);
     let share = || Arc::clone(shared);
     tasks.spawn("mesh.publisher", publisher::run(share()));
@@ -338,24 +381,8 @@ fn start(shared: &Arc<Shared>, events: mpsc::Sender<Event>, tasks: &Tasks) {
     tasks.spawn("mesh.follow", reach::follow(share()));
     tasks.spawn("mesh.redial", reach::redial(share()));
     tasks.spawn("mesh.streams", stream::dial(share(), tasks.child()));
-    tasks.spawn("mesh.events", hand_on(share(), events));
     if !shared.config.attached {
         tasks.spawn("mesh.rendezvous", rendezvous::run(share()));
         tasks.spawn("mesh.listen", stream::listen(share(), tasks.child()));
-    }
-}
-
-/// Hands events on, in their order, for as long as somebody takes them.
-async fn hand_on(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
-    loop {
-        let next = shared.state.lock().events.pop_front();
-        let Some(event) = next else {
-            shared.happened.notified().await;
-            continue;
-        };
-        if events.send(event).await.is_err() {
-            return;
-        }
-        shared.changed.notify_waiters();
     }
 }

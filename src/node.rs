@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -96,6 +95,7 @@ impl Node {
             base.identity.clone(),
             tasks,
         );
+        base.store.write_behind(tasks);
         restore(&mesh, &base.store)?;
         let compute = Compute::start(base.parts(&config, &home, &mode, &mesh, tasks)?, tasks);
         tasks.spawn("events", pump(events, compute.clone()));
@@ -281,7 +281,7 @@ impl Folders {
 }
 
 /// Passes what the mesh says to the role it is for.
-async fn pump(mut events: mpsc::Receiver<mesh::Event>, compute: Compute) {
+async fn pump(mut events: mesh::Events, compute: Compute) {
     while let Some(event) = events.recv().await {
         compute.hear(event);
     }

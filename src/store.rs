@@ -2,11 +2,12 @@
 //!
 //! Takes and gives plain values; knows no meaning of them. Statements take
 //! tens of microseconds and wait for no fsync (WAL, `synchronous=NORMAL`):
-//! what is lost in a power cut is a memory, never a promise. Promises, the
+//! what is lost in a power cut is a [`Memory`], never a promise. Promises, the
 //! durable class, go through a [`Ledger`], whose commits are on disk before
 //! they are answered. A file with a newer schema, or of another node, is
 //! refused untouched.
 
+mod behind;
 mod durable;
 mod ledger;
 mod rows;
@@ -17,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+pub use behind::Memory;
 pub use durable::{AttemptRow, InvocationRow, JournalRow, Key, Submitted};
 pub use ledger::Ledger;
 use parking_lot::Mutex;
@@ -103,6 +105,13 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     connection: Mutex<Connection>,
+    waiting: Mutex<Vec<Memory>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.write_memories(&self.connection.lock());
+    }
 }
 
 impl Store {
@@ -134,13 +143,15 @@ impl Store {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 connection: Mutex::new(connection),
+                waiting: Mutex::default(),
             }),
         }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        act(&self.inner.connection.lock())
-            .map_err(|source| schema::sqlite(&self.inner.path, source))
+        let connection = self.inner.connection.lock();
+        self.inner.write_memories(&connection);
+        act(&connection).map_err(|source| schema::sqlite(&self.inner.path, source))
     }
 }
 

@@ -48,6 +48,8 @@ const HEARTBEATS_PER_TTL: u32 = 4;
 const IDLE_BEAT: Duration = Duration::from_millis(500);
 /// How long a proof that an input lies here whole stays good.
 const PRESENCE_TTL: Duration = Duration::from_secs(10);
+/// How long an acceptance waits for a result that makes it needless.
+const ACCEPT_DELAY: Duration = Duration::from_millis(5);
 /// Functions named in an advert.
 const WARM_FUNCTIONS: usize = 32;
 
@@ -318,8 +320,16 @@ impl Executor {
                 let reason = "cannot keep a journal".to_owned();
                 return e.send(from, Message::Decline { lease, reason });
             }
-            e.send(from.clone(), Message::Accept { lease });
-            e.attempt(from, offer, cancel, meter).await;
+            let attempt = e.attempt(from.clone(), offer, cancel, meter);
+            tokio::pin!(attempt);
+            // A result that comes at once says that the lease was taken.
+            if tokio::time::timeout(ACCEPT_DELAY, &mut attempt)
+                .await
+                .is_err()
+            {
+                e.send(from, Message::Accept { lease });
+                attempt.await;
+            }
         });
     }
 
@@ -350,8 +360,8 @@ impl Executor {
         let Some(Ok(place)) = cancel.run_until_cancelled(room).await else {
             return;
         };
-        let delivery = match self.remembered(&offer).await {
-            Some(delivery) => Some(delivery),
+        let attempted = match self.remembered(&offer).await {
+            Some(delivery) => Some((delivery, None)),
             None => {
                 let run = attempt::run(
                     &self.inner.parts,
@@ -360,11 +370,13 @@ impl Executor {
                     meter,
                     cancel.clone(),
                 );
-                tokio::time::timeout(deadline, run).await.unwrap_or(None)
+                let ran = tokio::time::timeout(deadline, run).await;
+                ran.unwrap_or(None)
+                    .map(|(delivery, work)| (delivery, Some(work)))
             }
         };
         drop(place);
-        let Some(delivery) = delivery else {
+        let Some((delivery, work)) = attempted else {
             return self.closed(&from, lease);
         };
         if is_durable {
@@ -373,6 +385,7 @@ impl Executor {
         if let Some(owner) = self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
             self.send(owner, Message::Result(delivery));
         }
+        drop(work);
     }
 
     /// A receipt of the same call, where the owner takes one.
@@ -429,6 +442,11 @@ impl Executor {
     }
 
     fn send(&self, to: Address, message: Message) {
+        let message = match self.inner.parts.mesh.post(&to, message) {
+            Ok(None) => return,
+            Ok(Some(message)) => message,
+            Err(error) => return debug!(peer.id = %to, %error, "not sent"),
+        };
         self.beside("send", move |e| async move {
             let kind = message.kind();
             if let Err(error) = e.inner.parts.mesh.send(&to, message).await {

@@ -12,7 +12,7 @@ use super::{clock, content::Content, keeper::Keeper};
 use crate::{
     kubo,
     model::{Block, Outcome, Receipt},
-    store::{ReceiptRow, Store},
+    store::{Memory, ReceiptRow, Store},
     wire::{block::DAG_CBOR, cid_of, dagcbor},
 };
 
@@ -108,14 +108,10 @@ impl Memo {
             at_ms,
             body: bytes.to_vec(),
         };
-        let stored = self.store.put_receipt(&row).and_then(|()| {
-            blocks
-                .iter()
-                .try_for_each(|block| self.store.put_block(&block.cid, &block.data, at_ms))
-        });
-        if let Err(error) = stored {
-            warn!(receipt = %cid, %error, "a receipt is not remembered");
-        }
+        let small = blocks.iter();
+        let small = small.map(|block| Memory::Block(block.cid, block.data.clone(), at_ms));
+        self.store
+            .remember([Memory::Receipt(row)].into_iter().chain(small));
         self.content.insert(cid, Bytes::copy_from_slice(bytes));
         self.keeper.keep(blocks.into_iter().chain([Block {
             cid,

@@ -112,7 +112,9 @@ impl Wasm {
         mut attempt: Attempt,
         cancel: CancellationToken,
     ) -> Result<Output, Error> {
-        let stdin = input::Source::of(attempt.stdin.take()).await.map_err(Error::Input)?;
+        let stdin = input::Source::of(attempt.stdin.take())
+            .await
+            .map_err(Error::Input)?;
         let work = attempt.work.clone();
         let mut lease = tokio::select! {
             biased;

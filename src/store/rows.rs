@@ -90,25 +90,6 @@ impl Store {
             .map(|n| n > 0)
     }
 
-    /// Keeps a receipt.
-    ///
-    /// # Errors
-    /// As [`Self::put_function`].
-    pub fn put_receipt(&self, row: &ReceiptRow) -> Result<(), Error> {
-        self.with(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO receipts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                .execute(params![
-                    row.cid,
-                    row.call,
-                    row.invocation,
-                    row.is_memo,
-                    row.at_ms,
-                    row.body
-                ])
-        })?;
-        Ok(())
-    }
-
     /// The oldest receipt that may answer `call`: the same call is answered
     /// by the same receipt as long as it is kept.
     ///
@@ -149,18 +130,6 @@ impl Store {
         })
     }
 
-    /// Keeps a small block.
-    ///
-    /// # Errors
-    /// As [`Self::put_function`].
-    pub fn put_block(&self, cid: &Cid, data: &[u8], at_ms: u64) -> Result<(), Error> {
-        self.with(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3)")?
-                .execute(params![cid.to_string(), at_ms, data])
-        })?;
-        Ok(())
-    }
-
     /// A small block.
     ///
     /// # Errors
@@ -171,18 +140,6 @@ impl Store {
                 .query_row([cid.to_string()], |row| row.get(0))
                 .optional()
         })
-    }
-
-    /// Keeps an ended invocation.
-    ///
-    /// # Errors
-    /// As [`Self::put_function`].
-    pub fn put_record(&self, row: &RecordRow) -> Result<(), Error> {
-        self.with(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)")?
-                .execute(params![row.invocation, row.at_ms, row.body])
-        })?;
-        Ok(())
     }
 
     /// The newest ended invocations.
@@ -290,18 +247,6 @@ impl Store {
         })
     }
 
-    /// Remembers an executor that did well.
-    ///
-    /// # Errors
-    /// As [`Self::put_function`].
-    pub fn put_executor(&self, peer: &str, addresses: &str, at_ms: u64) -> Result<(), Error> {
-        self.with(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO executors VALUES (?1, ?2, ?3)")?
-                .execute(params![peer, addresses, at_ms])
-        })?;
-        Ok(())
-    }
-
     /// Executors that did well, newest first: peer, addresses as a JSON list.
     ///
     /// # Errors
@@ -347,6 +292,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Memory;
 
     #[test]
     fn the_same_call_is_answered_by_its_first_receipt() {
@@ -364,7 +310,7 @@ mod tests {
                 at_ms,
                 body: vec![1],
             };
-            store.put_receipt(&row).unwrap();
+            store.remember([Memory::Receipt(row)]);
         }
         assert_eq!(
             store.memo(&call).unwrap().map(|r| r.cid).as_deref(),

@@ -4,15 +4,12 @@ use std::{collections::HashMap, future::Future, time::Duration};
 
 use tempfile::TempDir;
 use timerose::{
-    mesh::{Address, Config, DownReason, Event, Identity, Mesh},
+    mesh::{Address, Config, DownReason, Event, Events, Identity, Mesh},
     model::{BootId, Message, Probe},
     task::Tasks,
     wire::cid_of,
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::support::fake_kubo::{FakeKubo, FakeNet};
 
@@ -23,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Node {
     pub(crate) kubo: FakeKubo,
     pub(crate) mesh: Mesh,
-    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) events: Events,
     pub(crate) tasks: Tasks,
     pub(crate) boot: BootId,
     home: TempDir,
@@ -127,7 +124,7 @@ async fn sidecar(
     kubo: &FakeKubo,
     home: &TempDir,
     change: impl FnOnce(&mut Config),
-) -> (Mesh, mpsc::Receiver<Event>, Tasks, BootId) {
+) -> (Mesh, Events, Tasks, BootId) {
     let mut config = Config {
         mesh: "test".to_owned(),
         ..Config::default()

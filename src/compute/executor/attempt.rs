@@ -35,16 +35,17 @@ struct Ended {
 }
 
 /// Runs `assignment` for `owner`; none when it was cancelled, for then nobody
-/// waits for a result.
+/// waits for a result. The attempt's folder goes when it is dropped: nobody
+/// waits for that either.
 pub(crate) async fn run(
     parts: &Parts,
     assignment: Assignment,
     owner: String,
     meter: Arc<Meter>,
     cancel: CancellationToken,
-) -> Option<Delivery> {
+) -> Option<(Delivery, Work)> {
     let (started, began) = (clock::unix_ms(), Instant::now());
-    let ended = cancel
+    let (ended, work) = cancel
         .run_until_cancelled(attempt(parts, &assignment, owner, &meter, &cancel))
         .await?;
     if cancel.is_cancelled() {
@@ -74,13 +75,17 @@ pub(crate) async fn run(
             return None;
         }
     };
-    Some(Delivery {
+    let delivery = Delivery {
         lease: assignment.lease,
         receipt,
         blocks: ended.blocks,
         sources: parts.mesh.own_addresses(),
-    })
+    };
+    Some((delivery, work))
 }
+
+/// The folder of an attempt, where one could be made.
+pub(crate) type Work = Option<tempfile::TempDir>;
 
 async fn attempt(
     parts: &Parts,
@@ -88,13 +93,13 @@ async fn attempt(
     owner: String,
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
-) -> Ended {
+) -> (Ended, Work) {
     let work = match tempfile::Builder::new()
         .prefix("attempt-")
         .tempdir_in(&parts.config.work_dir)
     {
         Ok(work) => work,
-        Err(error) => return Ended::failed(disk(&error), None),
+        Err(error) => return (Ended::failed(disk(&error), None), None),
     };
     let mut run = Attempt {
         parts,
@@ -117,13 +122,14 @@ async fn attempt(
         .logs(&work.path().join("stderr"), room / 2)
         .await
         .unwrap_or(None);
-    match result {
+    let ended = match result {
         Ok(done) => Ended::done(done, logs, run.usage),
         Err(failure) => Ended {
             usage: run.usage,
             ..Ended::failed(failure, logs)
         },
-    }
+    };
+    (ended, Some(work))
 }
 
 /// A run that went well.
@@ -242,8 +248,6 @@ impl Attempt<'_> {
             Input::File(bytes) => (Some(bytes), None),
             Input::Directory(path) => (None, Some(path)),
         };
-        let work = self.work.join("run");
-        tokio::fs::create_dir(&work).await?;
         let attempt = sandbox::Attempt {
             owner: self.owner.clone(),
             code: sandbox::Code {
@@ -256,13 +260,12 @@ impl Attempt<'_> {
             env: manifest.env.clone(),
             stdin,
             input_dir,
-            work: work.clone(),
+            work: self.work.to_owned(),
             limits: manifest.limits.tightened_by(self.assignment.limits),
             fuel: call.fuel,
             pure: manifest.pure,
         };
         let result = self.parts.sandbox.run(attempt, self.cancel.clone()).await;
-        let _no_logs = tokio::fs::rename(work.join("stderr"), self.work.join("stderr")).await;
         if let Ok(output) = &result {
             self.usage.run_ms = output.usage.run_us.div_ceil(1000);
             self.usage.fuel = output.usage.fuel;

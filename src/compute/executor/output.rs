@@ -70,6 +70,9 @@ impl Keep<'_> {
 
     /// Standard error, where there is any; rides along within `room` bytes.
     pub(crate) async fn logs(&self, path: &Path, room: usize) -> Result<Option<Stored>, Failure> {
+        if !path.exists() {
+            return Ok(None);
+        }
         match size(path).await {
             Ok(0) | Err(_) => Ok(None),
             Ok(_) => self.file(path, room, "logs").await.map(Some),

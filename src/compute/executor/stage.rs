@@ -73,7 +73,8 @@ impl Stage<'_> {
     /// The module's bytes in `cache`, fetched once; there only when whole.
     pub(crate) async fn code(&self, code: &Cid, cache: &Path) -> Result<PathBuf, Failure> {
         let path = cache.join(code.to_string());
-        if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+        // A look at a name costs less than asking another thread to look.
+        if path.exists() {
             return Ok(path);
         }
         let partial = tempfile::Builder::new()

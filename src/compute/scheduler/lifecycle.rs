@@ -165,7 +165,10 @@ impl Lifecycle {
             Event::Accepted(lease) => self.accepted(lease, now, &mut actions),
             Event::Declined(lease, why) => self.lost(lease, why, &mut actions),
             Event::Heard(lease, progress) => self.heard(lease, progress, now, &mut actions),
-            Event::Result(lease, outcome) => self.result(lease, outcome, &mut actions),
+            Event::Result(lease, outcome) => {
+                self.accepted(lease, now, &mut actions);
+                self.result(lease, outcome, &mut actions);
+            }
             Event::Forged(lease, why) => self.forged(lease, &why, &mut actions),
             Event::Down(peer) => self.down(&peer, now),
             Event::Cancel => self.end(Err(cancelled()), &mut actions),

@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{lifecycle, prepare::Prepared};
 use crate::{
     compute::{Explanation, Failure, Finished, Record, clock},
     mesh::Address,
     model::{Class, Delivery, LeaseId, Message, PeerId, Verdict},
-    store::{RecordRow, Store},
+    store::{Memory, RecordRow, Store},
 };
 
 /// Ended invocations that `ps --all` shows.
@@ -252,10 +251,7 @@ impl Open {
 
     /// Keeps the record of an ended invocation.
     pub(super) fn persist(&self, record: &Record) {
-        let row = row(record);
-        if let Err(error) = self.store.put_record(&row) {
-            warn!(invocation.id = record.invocation, %error, "the record of an invocation is not kept");
-        }
+        self.store.remember([Memory::Record(row(record))]);
     }
 
     /// Asks the driver for the end.

@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use tracing::debug;
-
 use super::drive::{Course, Door, Driver, millis};
 use crate::{
     compute::{
@@ -16,6 +14,7 @@ use crate::{
     },
     kubo::PinAdd,
     model::{Cid, Class, LeaseId, Outcome, Receipt},
+    store::Memory,
     wire::{block::RAW, dagcbor},
 };
 
@@ -142,13 +141,9 @@ impl Driver {
         if let Ok(peer) = receipt.executor.parse() {
             self.parts.mesh.remember(&peer);
         }
-        if let Err(error) =
-            self.parts
-                .store
-                .put_executor(&receipt.executor, &addresses, clock::unix_ms())
-        {
-            debug!(%error, "an executor is not remembered");
-        }
+        let executor = receipt.executor.clone();
+        let memory = Memory::Executor(executor, addresses, clock::unix_ms());
+        self.parts.store.remember([memory]);
     }
 
     async fn dial(&self, sources: &[String]) {

@@ -89,7 +89,9 @@ impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'_, str>>::deserialize(from)?;
         let bytes = BASE64.decode(text.as_bytes());
-        bytes.map(|bytes| Self(bytes.into())).map_err(de::Error::custom)
+        bytes
+            .map(|bytes| Self(bytes.into()))
+            .map_err(de::Error::custom)
     }
 }
 

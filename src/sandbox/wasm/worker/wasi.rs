@@ -10,8 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{InstancePre, Store};
 use wasmtime_wasi::{
     Deterministic, FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder,
-    p1::WasiP1Ctx,
-    p2::pipe::MemoryInputPipe,
+    p1::WasiP1Ctx, p2::pipe::MemoryInputPipe,
 };
 
 use super::{
