@@ -198,6 +198,12 @@ impl Mesh {
         self.shared.state.lock().is_streaming(&Address::node(*peer))
     }
 
+    /// Whether a node can be spoken to now, this one included.
+    #[must_use]
+    pub fn is_linked(&self, peer: &PeerId) -> bool {
+        self.shared.me.peer == *peer || self.shared.state.lock().is_up(&Address::node(*peer))
+    }
+
     /// Every peer with a living session.
     #[must_use]
     pub fn linked(&self) -> Vec<Address> {

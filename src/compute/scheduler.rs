@@ -16,6 +16,7 @@ mod placement;
 mod prepare;
 mod queue;
 mod ranking;
+mod recent;
 mod search;
 mod settle;
 mod verify;
@@ -85,7 +86,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// Starts a scheduler; it ends with `tasks`.
     pub(crate) fn start(parts: Parts, tasks: &Tasks) -> Self {
-        let placement = Placement::new(parts.mesh.clone());
+        let placement = Placement::new(parts.mesh.clone(), tasks.clone());
         let open = Arc::new(Open::new(parts.store.clone(), parts.config.max_open));
         Self {
             parts: Arc::new(parts),

@@ -4,7 +4,8 @@
 //! Hints (provider records, adverts, configuration) are only reasons to ask;
 //! a candidate counts once it answered over its link. The search ends when a
 //! live candidate holds everything and those as near had time to answer, when
-//! everyone answered, or at the find timeout.
+//! everyone answered, or at the find timeout. What it found serves equal calls
+//! for some seconds; who is not linked any more does not count.
 
 use std::{
     collections::HashMap,
@@ -24,12 +25,14 @@ use tokio::{
 
 use super::{
     prepare::Prepared,
+    recent::{Key, Recent},
     ranking::{Considered, Rules, rank},
 };
 use crate::{
     compute::{Explanation, runtime_name},
     mesh::{Address, Hint, Mesh, Query, Source},
     model::{CandidateReport, Message, PeerId, Presence, Probe},
+    task::Tasks,
 };
 
 /// How long others may still answer once a candidate holds everything.
@@ -49,6 +52,8 @@ pub(super) struct Placement {
     probes: Arc<Mutex<HashMap<u64, Asked>>>,
     next: Arc<AtomicU64>,
     turns: Arc<Semaphore>,
+    recent: Arc<Recent>,
+    tasks: Tasks,
 }
 
 /// What a search gave.
@@ -60,6 +65,16 @@ pub(super) struct Found {
     pub(super) addresses: HashMap<String, Vec<String>>,
     /// Where the input can be fetched.
     pub(super) sources: Vec<String>,
+    /// It was found for an earlier call.
+    pub(super) is_recent: bool,
+}
+
+/// Everyone considered, before anything is weighed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survey {
+    considered: Vec<Considered>,
+    addresses: HashMap<String, Vec<String>>,
+    sources: Vec<String>,
 }
 
 /// Who was asked, and who waits for the answer.
@@ -70,12 +85,14 @@ type Asking<'a> =
 
 impl Placement {
     /// Over the mesh.
-    pub(super) fn new(mesh: Mesh) -> Self {
+    pub(super) fn new(mesh: Mesh, tasks: Tasks) -> Self {
         Self {
             mesh,
             probes: Arc::default(),
             next: Arc::default(),
             turns: Arc::new(Semaphore::new(MAX_SEARCHES)),
+            recent: Arc::default(),
+            tasks,
         }
     }
 
@@ -95,8 +112,42 @@ impl Placement {
         self.find(prepared).await
     }
 
-    /// Looks for candidates and ranks them.
+    /// Ranks the candidates for a call; looks for them where none were found
+    /// lately.
     pub(super) async fn find(&self, prepared: &Prepared) -> Found {
+        let (key, now) = (Key::of(prepared), Instant::now());
+        if let Some((survey, is_due)) = self.recent.get(&key, now)
+            && survey.is_alive(&self.mesh)
+        {
+            if is_due {
+                let (this, prepared) = (self.clone(), prepared.clone());
+                self.tasks.spawn("survey", async move {
+                    this.look_in_turn(&prepared).await;
+                });
+            }
+            return survey.found(prepared, &self.mesh, true);
+        }
+        self.look(prepared).await.found(prepared, &self.mesh, false)
+    }
+
+    /// What was found for this call does not hold.
+    pub(super) fn forget(&self, prepared: &Prepared) {
+        self.recent.forget(&Key::of(prepared));
+    }
+
+    async fn look_in_turn(&self, prepared: &Prepared) -> Arc<Survey> {
+        let _turn = self.turns.acquire().await;
+        self.look(prepared).await
+    }
+
+    /// Looks for candidates and remembers who was found.
+    async fn look(&self, prepared: &Prepared) -> Arc<Survey> {
+        let survey = Arc::new(self.survey(prepared).await);
+        self.recent.put(Key::of(prepared), &survey, Instant::now());
+        survey
+    }
+
+    async fn survey(&self, prepared: &Prepared) -> Survey {
         let mut search = Search::new(prepared);
         let query = Query {
             input: prepared.sought_input(),
@@ -122,7 +173,7 @@ impl Placement {
                 () = stop => break,
             }
         }
-        search.finish(prepared)
+        search.finish()
     }
 
     /// Links up with `peer` and hears its account.
@@ -262,14 +313,39 @@ impl Search {
         }
     }
 
-    fn finish(mut self, prepared: &Prepared) -> Found {
+    fn finish(mut self) -> Survey {
+        let considered = self.considered.into_values();
+        let considered = considered.map(|c| if self.seeks_input { c } else { with_all(c) });
+        self.sources.truncate(16);
+        Survey {
+            considered: considered.collect(),
+            addresses: self.addresses,
+            sources: self.sources,
+        }
+    }
+}
+
+impl Survey {
+    /// Whether anyone would run the call.
+    pub(super) fn found_somebody(&self) -> bool {
+        self.considered.iter().any(is_willing)
+    }
+
+    /// Whether one of those who would can still be spoken to.
+    fn is_alive(&self, mesh: &Mesh) -> bool {
+        let mut willing = self.considered.iter().filter(|c| is_willing(c));
+        willing.any(|c| c.peer.parse().is_ok_and(|peer| mesh.is_linked(&peer)))
+    }
+
+    /// The candidates for one call, best first.
+    fn found(&self, prepared: &Prepared, mesh: &Mesh, is_recent: bool) -> Found {
         let rules = Rules {
-            local_only: prepared.request.local_only && self.seeks_input,
+            local_only: prepared.request.local_only && prepared.sought_input().is_some(),
         };
-        let considered = self
-            .considered
-            .into_values()
-            .map(|c| if self.seeks_input { c } else { with_all(c) });
+        let mut considered = self.considered.clone();
+        if is_recent {
+            considered.iter_mut().for_each(|c| refresh(c, mesh));
+        }
         let seed = u64::from_le_bytes(
             prepared
                 .call_cid
@@ -284,19 +360,59 @@ impl Search {
                 (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
             })
         };
-        let mut explanation = rank(considered.collect(), rules, tie);
+        let mut explanation = rank(considered, rules, tie);
         if !prepared.request.placement {
             explanation
                 .candidates
                 .sort_by_key(|c| (c.veto.is_some(), tie(&c.peer)));
         }
-        self.sources.truncate(16);
         Found {
             explanation,
-            addresses: self.addresses,
-            sources: self.sources,
+            addresses: self.addresses.clone(),
+            sources: self.sources.clone(),
+            is_recent,
         }
     }
+
+    /// A survey that found somebody.
+    #[cfg(test)]
+    pub(super) fn of_one() -> Self {
+        let report = CandidateReport {
+            id: 0,
+            veto: None,
+            slots: 1,
+            free: 1,
+            queued: 0,
+            run_ms: None,
+            has_code: true,
+            is_warm: true,
+            fetch_bytes_per_s: 0,
+            input: None,
+        };
+        let willing = Considered {
+            peer: "a".to_owned(),
+            sources: Vec::new(),
+            rtt: Duration::ZERO,
+            answer: Ok(report),
+        };
+        Self {
+            considered: vec![willing],
+            ..Self::default()
+        }
+    }
+}
+
+fn is_willing(considered: &Considered) -> bool {
+    considered.answer.as_ref().is_ok_and(|report| report.veto.is_none())
+}
+
+/// What can be known of a candidate without asking it.
+fn refresh(considered: &mut Considered, mesh: &Mesh) {
+    let Ok(peer) = considered.peer.parse() else { return };
+    if is_willing(considered) && !mesh.is_linked(&peer) {
+        considered.answer = Err("its link broke".to_owned());
+    }
+    considered.rtt = mesh.rtt(&peer).unwrap_or(considered.rtt);
 }
 
 /// An input that rides along lies with everybody.
