@@ -6,9 +6,12 @@
 //! from `placement`, their order from `ranking`.
 
 mod bounds;
+mod brake;
+mod budget;
 mod drive;
 mod durable;
 mod ends;
+pub(super) mod gate;
 mod kept;
 pub(super) mod lifecycle;
 mod open;
@@ -22,7 +25,7 @@ mod verify;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -86,10 +89,14 @@ impl Scheduler {
     /// Starts a scheduler; it ends with `tasks`.
     pub(crate) fn start(parts: Parts, tasks: &Tasks) -> Self {
         let placement = Placement::new(parts.mesh.clone());
-        let open = Arc::new(Open::new(parts.store.clone(), parts.config.max_open));
+        let open = Open::new(
+            parts.store.clone(),
+            parts.config.max_open,
+            parts.config.lease_ttl,
+        );
         Self {
             parts: Arc::new(parts),
-            open,
+            open: Arc::new(open),
             placement,
             queue: Arc::default(),
             tasks: tasks.clone(),
@@ -214,6 +221,13 @@ impl Scheduler {
         self.open.cancel(&record.invocation);
         self.queue.hurry(&record.invocation);
         self.wait(&record.invocation, Duration::from_secs(3)).await
+    }
+
+    /// Whether so many executors fell silent at once that this node suspects
+    /// itself to be cut off.
+    #[must_use]
+    pub fn suspects_self(&self) -> bool {
+        self.open.gate().suspects_self(Instant::now())
     }
 
     /// Invocations without an end yet.

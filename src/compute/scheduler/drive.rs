@@ -126,7 +126,7 @@ impl Driver {
         let mut is_leaving = false;
         let mut finding = OptionFuture::default();
         loop {
-            actions.extend(course.life.handle(event, Instant::now(), fresh_lease()));
+            actions.extend(self.decide(&mut course, event));
             let mut is_over = false;
             for action in actions.drain(..) {
                 match action {
@@ -157,6 +157,20 @@ impl Driver {
                 () = self.door.closed(), if !is_leaving => { is_leaving = true; Event::Cancel }
             };
         }
+    }
+
+    /// The machine's decision; what may be silence of all is told to the gate.
+    fn decide(&self, course: &mut Course, event: Event) -> Vec<Action> {
+        let is_silence = matches!(event, Event::Down(_) | Event::Tick);
+        let probe = is_silence.then(|| self.parts.mesh.health().is_probe_back);
+        let fresh = fresh_lease();
+        let mut gate = self.open.gate();
+        if let Some(is_back) = probe {
+            gate.probed(is_back);
+        }
+        course
+            .life
+            .handle(event, Instant::now(), fresh, &mut gate)
     }
 
     /// Looks for executors once more.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 pub(crate) use super::bounds::Bounds;
 use super::{
     ends::{cancelled, out_of_time},
+    gate::{Gate, Kind},
     search::Search,
 };
 use crate::{
@@ -98,6 +99,8 @@ struct Try {
     expires: Instant,
     /// When its silence starts another try.
     suspect_at: Instant,
+    /// The link to its executor ended since it was last heard.
+    is_broken: bool,
     is_open: bool,
     last: Option<Progress>,
 }
@@ -111,6 +114,10 @@ pub(crate) struct Lifecycle {
     reasons: Vec<String>,
     last_failure: Option<Failure>,
     search: Search,
+    /// A further try has to wait until then.
+    not_before: Instant,
+    /// When something was heard last.
+    seen: Instant,
     is_over: bool,
 }
 
@@ -124,6 +131,8 @@ impl Lifecycle {
             reasons: Vec::new(),
             last_failure: None,
             search: Search::new(now),
+            not_before: now,
+            seen: now,
             is_over: false,
         }
     }
@@ -142,6 +151,7 @@ impl Lifecycle {
             is_accepted: false,
             expires,
             suspect_at: now + bounds.suspect_after,
+            is_broken: false,
             is_open: kept.is_open,
             last: None,
         });
@@ -157,9 +167,17 @@ impl Lifecycle {
         (life, offers)
     }
 
-    /// Hears `event`; `fresh` is the lease of the next offer, if there is one.
-    pub(crate) fn handle(&mut self, event: Event, now: Instant, fresh: LeaseId) -> Vec<Action> {
+    /// Hears `event`; `fresh` is the lease of the next offer, if there is one
+    /// and `gate` lets it pass.
+    pub(crate) fn handle(
+        &mut self,
+        event: Event,
+        now: Instant,
+        fresh: LeaseId,
+        gate: &mut Gate,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.seen = now;
         match event {
             Event::Ranked(peers) => self.ranked(peers, now),
             Event::Accepted(lease) => self.accepted(lease, now, &mut actions),
@@ -171,18 +189,20 @@ impl Lifecycle {
             Event::Cancel => self.end(Err(cancelled()), &mut actions),
             Event::Tick => {}
         }
+        self.doubt(now, gate);
         self.expire(now, &mut actions);
-        self.advance(now, fresh, &mut actions);
+        self.advance(now, fresh, gate, &mut actions);
         actions
     }
 
-    /// When to call again with [`Event::Tick`], at the latest.
+    /// When to call again with [`Event::Tick`], at the latest: what is to come,
+    /// not what was seen already.
     pub(crate) fn next_tick(&self) -> Instant {
-        self.tries
-            .iter()
-            .filter(|t| t.is_open)
-            .map(|t| t.expires.min(t.suspect_at))
+        let open = self.tries.iter().filter(|t| t.is_open);
+        open.flat_map(|t| [t.expires, t.suspect_at])
+            .filter(|at| *at > self.seen)
             .chain(self.next_search())
+            .chain(self.next_offer())
             .chain([self.bounds.deadline])
             .min()
             .unwrap_or(self.bounds.deadline)
@@ -198,8 +218,20 @@ impl Lifecycle {
 
     /// When to look for executors again, if that is what is waited for.
     fn next_search(&self) -> Option<Instant> {
-        let is_idle = self.tries.iter().all(|t| !t.is_open);
-        self.search.next().filter(|_| self.may_search() && is_idle)
+        let is_wanted = self.waiting.is_empty() && self.wants_another_try(self.seen);
+        self.search
+            .next()
+            .filter(|_| self.may_search() && is_wanted)
+    }
+
+    /// When the next may be tried, if that is what is waited for.
+    fn next_offer(&self) -> Option<Instant> {
+        let waits = self.may_offer() && self.wants_another_try(self.seen);
+        Some(self.not_before).filter(|_| waits)
+    }
+
+    fn may_offer(&self) -> bool {
+        !self.is_over && !self.waiting.is_empty() && self.attempts() < self.bounds.max_attempts
     }
 
     /// Nothing is under way and nobody is left to try.
@@ -249,6 +281,7 @@ impl Lifecycle {
         };
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
+        held.is_broken = false;
         if held.last != Some(progress) {
             held.last = Some(progress);
             actions.push(Action::Report(progress));
@@ -329,9 +362,23 @@ impl Lifecycle {
             .filter(|t| t.is_open && t.executor == peer)
         {
             held.suspect_at = held.suspect_at.min(now);
+            held.is_broken = true;
             if !held.is_accepted && may_run_twice {
                 held.expires = now;
             }
+        }
+    }
+
+    /// Silence that may be this node's own is not believed yet.
+    fn doubt(&mut self, now: Instant, gate: &mut Gate) {
+        let is_silent = |t: &Try| t.is_open && now >= t.expires.min(t.suspect_at);
+        if !self.tries.iter().any(is_silent) {
+            return;
+        }
+        let Some(until) = gate.hold(now) else { return };
+        for held in self.tries.iter_mut().filter(|t| is_silent(t)) {
+            held.expires = held.expires.max(until);
+            held.suspect_at = held.suspect_at.max(until);
         }
     }
 
@@ -355,23 +402,48 @@ impl Lifecycle {
         }
     }
 
-    fn advance(&mut self, now: Instant, fresh: LeaseId, actions: &mut Vec<Action>) {
+    fn advance(&mut self, now: Instant, fresh: LeaseId, gate: &mut Gate, actions: &mut Vec<Action>) {
         if self.is_over || !self.wants_another_try(now) {
             return;
         }
-        let executor = if self.attempts() < self.bounds.max_attempts {
-            self.waiting.pop_front()
-        } else {
-            None
-        };
-        match executor {
-            Some(executor) => self.offer(executor, now, fresh, actions),
-            None if self.may_search() => self.look(now, actions),
-            None if self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() => {
+        if self.may_offer() {
+            return self.next(now, fresh, gate, actions);
+        }
+        if self.may_search() {
+            return self.look(now, actions);
+        }
+        match self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() {
+            true => {
                 let failure = self.given_up();
                 self.end(Err(failure), actions);
             }
-            None => self.stop_suspecting(),
+            false => self.stop_suspecting(),
+        }
+    }
+
+    /// Offers to the next in line, unless that has to wait.
+    fn next(&mut self, now: Instant, fresh: LeaseId, gate: &mut Gate, actions: &mut Vec<Action>) {
+        if now < self.not_before {
+            return;
+        }
+        match gate.admit(self.kind(), now) {
+            Ok(()) => {
+                if let Some(executor) = self.waiting.pop_front() {
+                    self.offer(executor, now, fresh, actions);
+                }
+            }
+            Err(again) => self.not_before = again,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        let mut open = self.tries.iter().filter(|t| t.is_open).peekable();
+        match (self.tries.is_empty(), open.peek().is_some()) {
+            (true, _) => Kind::First,
+            (false, false) => Kind::Retry,
+            (false, true) => Kind::Hedge {
+                is_broken: open.all(|t| t.is_broken),
+            },
         }
     }
 
@@ -403,6 +475,7 @@ impl Lifecycle {
             is_accepted: false,
             expires,
             suspect_at: expires,
+            is_broken: false,
             is_open: true,
             last: None,
         });

@@ -3,14 +3,17 @@
 //! Takes what drivers note and what executors say, gives each message to the
 //! driver whose lease it is about. A table, nothing more.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{lifecycle, prepare::Prepared};
+use super::{gate::Gate, lifecycle, prepare::Prepared};
 use crate::{
     compute::{Explanation, Failure, Finished, Record, clock},
     mesh::Address,
@@ -47,6 +50,7 @@ pub(super) struct Open {
     store: Store,
     max: usize,
     inner: Mutex<Inner>,
+    gate: Mutex<Gate>,
 }
 
 #[derive(Debug, Default)]
@@ -115,11 +119,12 @@ impl Place<'_> {
 
 impl Open {
     /// An empty table of at most `max` open invocations.
-    pub(super) fn new(store: Store, max: usize) -> Self {
+    pub(super) fn new(store: Store, max: usize, ttl: Duration) -> Self {
         Self {
             store,
             max,
             inner: Mutex::default(),
+            gate: Mutex::new(Gate::new(ttl)),
         }
     }
 
@@ -156,8 +161,10 @@ impl Open {
 
     /// An invocation waits for its next turn.
     pub(super) fn detach(&self, invocation: &str) {
-        if let Some(entry) = self.inner.lock().entries.get_mut(invocation) {
-            entry.mailbox = None;
+        let mut inner = self.inner.lock();
+        let entry = inner.entries.get_mut(invocation);
+        if let Some(mailbox) = entry.and_then(|entry| entry.mailbox.take()) {
+            self.free(&mut inner, &mailbox);
         }
     }
 
@@ -168,7 +175,10 @@ impl Open {
 
     /// Notes a lease of `peer`, so that what it says reaches this driver.
     pub(super) fn lease(&self, lease: LeaseId, peer: PeerId, mailbox: mpsc::Sender<Heard>) {
-        self.inner.lock().leases.insert(lease, (peer, mailbox));
+        let held = self.inner.lock().leases.insert(lease, (peer, mailbox));
+        if held.is_none() {
+            self.gate().leased(peer, Instant::now());
+        }
     }
 
     /// Whether `from` holds this lease of an open invocation.
@@ -198,6 +208,7 @@ impl Open {
     /// The machine of a driver whose mailbox is full hears of it again with
     /// the next heartbeat or repeated result.
     fn pass(&self, from: &Address, lease: LeaseId, heard: Heard) -> bool {
+        self.gate().heard(&from.peer, Instant::now());
         let inner = self.inner.lock();
         let holder = inner
             .leases
@@ -208,6 +219,7 @@ impl Open {
 
     /// Tells every driver with a lease there that the link to `peer` broke.
     pub(super) fn unlinked(&self, peer: &Address) {
+        self.gate().broke(&peer.peer, Instant::now());
         for (holder, mailbox) in self.inner.lock().leases.values() {
             if *holder == peer.peer {
                 let event = lifecycle::Event::Down(peer.peer.to_string());
@@ -243,11 +255,28 @@ impl Open {
         let Some(entry) = inner.entries.remove(invocation) else {
             return;
         };
-        inner
-            .leases
-            .retain(|_, (_, mailbox)| !is_same(mailbox, entry.mailbox.as_ref()));
+        if let Some(mailbox) = &entry.mailbox {
+            self.free(&mut inner, mailbox);
+        }
         drop(inner);
         entry.over.send_replace(true);
+    }
+
+    /// The leases of a driver that is done are nobody's any more.
+    fn free(&self, inner: &mut Inner, done: &mpsc::Sender<Heard>) {
+        let mut gate = self.gate();
+        inner.leases.retain(|_, (peer, mailbox)| {
+            let is_done = mailbox.same_channel(done);
+            if is_done {
+                gate.freed(peer);
+            }
+            !is_done
+        });
+    }
+
+    /// What every further try passes.
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock()
     }
 
     /// Keeps the record of an ended invocation.
@@ -339,10 +368,6 @@ fn aged(record: &Record) -> Record {
         elapsed_ms: clock::unix_ms().saturating_sub(record.submitted),
         ..record.clone()
     }
-}
-
-fn is_same(mailbox: &mpsc::Sender<Heard>, other: Option<&mpsc::Sender<Heard>>) -> bool {
-    other.is_some_and(|other| mailbox.same_channel(other))
 }
 
 /// A record as a row.

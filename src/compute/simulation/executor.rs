@@ -17,6 +17,7 @@ use crate::{
 
 /// One executor.
 pub(super) struct Executor {
+    peer: PeerId,
     /// Its owner's address, as the machine wants one.
     owner: Address,
     leases: Leases,
@@ -33,6 +34,7 @@ pub(super) struct Executor {
 impl Executor {
     pub(super) fn new() -> Self {
         Self {
+            peer: PeerId::random(),
             owner: Address::from(PeerId::random()),
             leases: Leases::default(),
             runs: BTreeMap::new(),
@@ -41,6 +43,11 @@ impl Executor {
             skew: Duration::ZERO,
             life: 0,
         }
+    }
+
+    /// Its name, as its owner's machine wants one.
+    pub(super) const fn peer(&self) -> PeerId {
+        self.peer
     }
 }
 

@@ -12,21 +12,24 @@ use super::{
 use crate::{
     compute::{
         Failure,
-        scheduler::lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+        scheduler::{
+            gate::Gate,
+            lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+        },
     },
-    model::{Class, Delivery, LeaseId},
+    model::{Class, Delivery, LeaseId, PeerId},
 };
 
 /// Submit to close.
 pub(super) const DEADLINE: Duration = Duration::from_secs(200);
 
 /// The owner.
-#[derive(Default)]
 pub(super) struct Owner {
     is_down: bool,
+    gate: Gate,
     lives: BTreeMap<u64, Lifecycle>,
-    /// Which invocation a lease is of, of those that are open.
-    leases: BTreeMap<LeaseId, u64>,
+    /// Which invocation a lease is of, of those that are open, and whose it is.
+    leases: BTreeMap<LeaseId, (u64, PeerId)>,
     /// Results that verified, by lease.
     results: BTreeMap<LeaseId, u8>,
     pub(super) disk: Disk,
@@ -63,6 +66,20 @@ pub(super) struct Ended {
 }
 
 impl Owner {
+    pub(super) fn new() -> Self {
+        Self {
+            is_down: false,
+            gate: Gate::new(TTL),
+            lives: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            results: BTreeMap::new(),
+            disk: Disk::default(),
+            answered: BTreeSet::new(),
+            ticks: BTreeMap::new(),
+            offered: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn invocation_of(&self, lease: LeaseId) -> Option<u64> {
         self.offered.get(&lease).copied()
     }
@@ -117,7 +134,7 @@ impl World {
 
     fn take_up(&mut self, id: u64, row: Row) {
         for held in row.attempts.iter().filter(|held| held.is_open) {
-            self.owner.leases.insert(held.lease, id);
+            self.leased(id, &held.executor, held.lease);
         }
         let bounds = self.bounds(id, row.submitted);
         let (life, offers) = Lifecycle::resumed(bounds, row.attempts, self.instant());
@@ -147,7 +164,8 @@ impl World {
         let Some(life) = self.owner.lives.get_mut(&id) else {
             return;
         };
-        let actions = life.handle(event, now, fresh);
+        let actions = life.handle(event, now, fresh, &mut self.owner.gate);
+        assert!(life.next_tick() > now, "a life that never rests");
         self.act(id, actions);
         if let Some(life) = self.owner.lives.get(&id) {
             let soonest = self.now + Duration::from_millis(1);
@@ -190,12 +208,12 @@ impl World {
         }
         if is_over && !self.owner.is_down {
             self.owner.lives.remove(&id);
-            self.owner.leases.retain(|_, of| *of != id);
+            self.freed(id);
         }
     }
 
     fn offer(&mut self, id: u64, executor: String, lease: LeaseId) {
-        self.owner.leases.insert(lease, id);
+        self.leased(id, &executor, lease);
         self.owner.offered.insert(lease, id);
         if self.dies_here() {
             return self.kill_owner();
@@ -215,6 +233,24 @@ impl World {
         self.tell(format!("offer {lease} of {id} to {executor}"));
         let is_durable = true;
         self.tell_executor(number(&executor), Word::Offer { lease, is_durable });
+    }
+
+    /// Notes whose lease is of which invocation.
+    fn leased(&mut self, id: u64, executor: &str, lease: LeaseId) {
+        let (peer, now) = (self.peer(number(executor)), self.instant());
+        if self.owner.leases.insert(lease, (id, peer)).is_none() {
+            self.owner.gate.leased(peer, now);
+        }
+    }
+
+    fn freed(&mut self, id: u64) {
+        let gate = &mut self.owner.gate;
+        self.owner.leases.retain(|_, (of, peer)| {
+            if *of == id {
+                gate.freed(peer);
+            }
+            *of != id
+        });
     }
 
     fn close_attempt(&mut self, id: u64, lease: LeaseId) {
@@ -253,6 +289,8 @@ impl World {
         if self.owner.is_down {
             return;
         }
+        let (peer, now) = (self.peer(from), self.instant());
+        self.owner.gate.heard(&peer, now);
         match word {
             Word::Accept(lease) => self.lease_event(lease, Event::Accepted(lease)),
             Word::Decline(lease) => {
@@ -297,7 +335,7 @@ impl World {
     }
 
     fn lease_event(&mut self, lease: LeaseId, event: Event) {
-        if let Some(id) = self.owner.leases.get(&lease).copied() {
+        if let Some((id, _)) = self.owner.leases.get(&lease).copied() {
             self.handle(id, event);
         }
     }
@@ -307,6 +345,8 @@ impl World {
         if self.owner.is_down {
             return;
         }
+        let (peer, now) = (self.peer(which), self.instant());
+        self.owner.gate.broke(&peer, now);
         let open: Vec<u64> = self.owner.lives.keys().copied().collect();
         for id in open {
             self.handle(id, Event::Down(which.to_string()));
@@ -321,6 +361,7 @@ impl World {
         self.owner.is_down = true;
         self.owner.lives.clear();
         self.owner.leases.clear();
+        self.owner.gate = Gate::new(TTL);
         self.owner.results.clear();
         let down = Duration::from_millis(200 + self.below(5_000));
         self.after(down, Happening::OwnerStarts);

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Bug, executor::Executor, owner::Owner};
-use crate::model::{Delivery, Lease, LeaseId};
+use crate::model::{Delivery, Lease, LeaseId, PeerId};
 
 /// Executors of a mesh.
 pub(super) const EXECUTORS: usize = 4;
@@ -95,7 +95,7 @@ impl World {
             count: 0,
             sessions: [0; EXECUTORS],
             is_cut: [false; EXECUTORS],
-            owner: Owner::default(),
+            owner: Owner::new(),
             executors: (0..EXECUTORS).map(|_| Executor::new()).collect(),
             story: Vec::new(),
             running: BTreeSet::new(),
@@ -242,6 +242,10 @@ impl World {
     /// Whether a node dies right here: once in a while, beside a commit.
     pub(super) fn dies_here(&mut self) -> bool {
         self.now < FAULTS_END && self.below(60) == 0
+    }
+
+    pub(super) fn peer(&self, which: usize) -> PeerId {
+        self.executors[which].peer()
     }
 
     pub(super) fn fresh_lease(&mut self) -> LeaseId {
