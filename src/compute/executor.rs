@@ -5,6 +5,7 @@
 //! whom [`Allow`] lets in.
 
 mod attempt;
+mod beats;
 mod journal;
 pub(super) mod leases;
 mod meter;
@@ -13,6 +14,7 @@ mod presence;
 mod room;
 mod stage;
 mod stats;
+mod tail;
 mod unpack;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -24,13 +26,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use self::{
+    beats::Beats,
     leases::{Leases, Offered},
     meter::Meter,
     room::Room,
     stats::Stats,
 };
+pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use super::{allow::Allow, clock, content::Content, memo::Memo};
 use crate::{
     kubo,
@@ -131,7 +134,7 @@ struct Inner {
     room: Room,
     leases: Mutex<Leases>,
     allow: RwLock<Allow>,
-    last_beat: Mutex<Instant>,
+    beats: Mutex<Beats>,
 }
 
 impl Executor {
@@ -144,7 +147,7 @@ impl Executor {
             room,
             leases: Mutex::default(),
             allow: RwLock::new(allow),
-            last_beat: Mutex::new(Instant::now()),
+            beats: Mutex::new(Beats::new(Instant::now())),
         };
         let executor = Self {
             inner: Arc::new(inner),
@@ -162,7 +165,21 @@ impl Executor {
                 self.beside("probe", move |e| async move { e.report(from, probe).await });
             }
             Message::Offer(offer) => self.offered(from, *offer),
-            Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
+            Message::Follow(asked) => {
+                self.beside(
+                    "follow",
+                    move |e| async move { e.tell_more(from, asked).await },
+                );
+            }
+            Message::HeartbeatAck {
+                number,
+                known,
+                cancel,
+                asked,
+            } => {
+                self.acknowledged(&from, number, &known, &cancel);
+                self.asked(&from, &asked);
+            }
             Message::ResultAck { lease, .. } | Message::Cancel { lease } => {
                 self.closed(&from, lease);
             }
@@ -389,12 +406,30 @@ impl Executor {
         })
     }
 
-    fn acknowledged(&self, from: &Address, known: &[LeaseId], cancel: &[LeaseId]) {
-        let sent = *self.inner.last_beat.lock();
+    fn acknowledged(&self, from: &Address, number: u64, known: &[LeaseId], cancel: &[LeaseId]) {
+        let sent = self.inner.beats.lock().sent(number);
         let now = Instant::now();
-        let settled =
-            self.with_leases(|leases| leases.acknowledged(from, known, cancel, sent, now));
+        let settled = self.with_leases(|leases| {
+            if let Some(sent) = sent {
+                leases.extended(from, known, sent);
+            }
+            leases.cancelled(from, cancel, now)
+        });
         settled.into_iter().for_each(|lease| self.settle(lease));
+    }
+
+    /// What its owner counts on: done, it goes out again; not here, it never
+    /// will be.
+    fn asked(&self, from: &Address, asked: &[LeaseId]) {
+        let now = Instant::now();
+        let (done, unknown) = self.with_leases(|leases| leases.asked(from, asked, now));
+        for delivery in done {
+            self.send(from.clone(), Message::Result(delivery));
+        }
+        for lease in unknown {
+            let reason = "its executor knows nothing of it".to_owned();
+            self.send(from.clone(), Message::Decline { lease, reason });
+        }
     }
 
     /// Sends heartbeats and ends leases that nobody extends, for ever.
@@ -414,7 +449,7 @@ impl Executor {
             }
             let durable = ended.into_iter().filter(|(_, is_durable)| *is_durable);
             durable.for_each(|(lease, _)| self.settle(lease));
-            let is_due = self.inner.last_beat.lock().elapsed() >= period;
+            let is_due = self.inner.beats.lock().newest().elapsed() >= period;
             if is_due {
                 self.send_heartbeats();
             }
@@ -422,9 +457,9 @@ impl Executor {
     }
 
     fn send_heartbeats(&self) {
-        *self.inner.last_beat.lock() = Instant::now();
+        let number = self.inner.beats.lock().leave(Instant::now());
         for (owner, leases) in self.with_leases(|leases| leases.heartbeats()) {
-            self.send(owner, Message::Heartbeat { leases });
+            self.send(owner, Message::Heartbeat { number, leases });
         }
     }
 

@@ -11,14 +11,17 @@ mod budget;
 mod drive;
 mod durable;
 mod ends;
+mod follow;
 pub(super) mod gate;
 mod kept;
 pub(super) mod lifecycle;
 mod open;
+mod pace;
 mod placement;
 mod prepare;
 mod queue;
 mod ranking;
+mod reconcile;
 mod search;
 mod settle;
 mod verify;
@@ -29,8 +32,10 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub(super) use self::follow::Following;
 use self::{
     drive::{Door, Driver},
+    follow::Followers,
     open::Open,
     placement::Placement,
     prepare::Prepared,
@@ -82,6 +87,7 @@ pub struct Scheduler {
     open: Arc<Open>,
     placement: Placement,
     queue: Arc<Queue>,
+    followers: Arc<Followers>,
     tasks: Tasks,
 }
 
@@ -94,20 +100,25 @@ impl Scheduler {
             parts.config.max_open,
             parts.config.lease_ttl,
         );
-        Self {
+        let scheduler = Self {
             parts: Arc::new(parts),
             open: Arc::new(open),
             placement,
             queue: Arc::default(),
+            followers: Arc::default(),
             tasks: tasks.clone(),
-        }
+        };
+        let asking = scheduler.clone();
+        tasks.spawn("reconcile", async move { asking.reconcile().await });
+        scheduler
     }
 
     /// Hears one message of an executor.
     pub(crate) fn hear(&self, from: Address, message: Message) {
         match message {
             Message::Report(report) => self.placement.reported(&from.peer, report),
-            Message::Heartbeat { leases } => self.heartbeat(from, leases),
+            Message::Heartbeat { number, leases } => self.heartbeat(from, number, leases),
+            Message::Piece(piece) => self.followers.answered(&from.peer, piece),
             Message::Accept { lease } => {
                 self.open
                     .tell(&from, lease, lifecycle::Event::Accepted(lease));
@@ -236,7 +247,7 @@ impl Scheduler {
         self.open.count()
     }
 
-    fn heartbeat(&self, from: Address, leases: Vec<crate::model::Lease>) {
+    fn heartbeat(&self, from: Address, number: u64, leases: Vec<crate::model::Lease>) {
         let (mut known, mut cancel) = (Vec::new(), Vec::new());
         for lease in leases {
             if self.open.knows(&from, lease.lease) {
@@ -250,7 +261,13 @@ impl Scheduler {
                 cancel.push(lease.lease);
             }
         }
-        self.send(from, Message::HeartbeatAck { known, cancel });
+        let ack = Message::HeartbeatAck {
+            number,
+            known,
+            cancel,
+            asked: Vec::new(),
+        };
+        self.send(from, ack);
     }
 
     fn send(&self, to: Address, message: Message) {

@@ -234,8 +234,11 @@ impl Backend for Doors {
         self.compute.scheduler().cancel(invocation).await
     }
 
-    async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
-        self.compute.logs(invocation).await
+    async fn logs(&self, invocation: &str, follow: bool) -> Result<ByteStream, Failure> {
+        match follow {
+            true => self.compute.follow(invocation),
+            false => self.compute.logs(invocation).await,
+        }
     }
 
     async fn output(&self, name: &str) -> Result<Output, Failure> {

@@ -17,6 +17,7 @@ mod support;
 mod calls;
 mod durable;
 mod faults;
+mod follow;
 mod harness;
 mod kubo_config;
 mod kubo_contract;

@@ -261,8 +261,11 @@ impl Attempt<'_> {
             fuel: call.fuel,
             pure: manifest.pure,
         };
+        self.meter.logs_to(work.join("stderr"));
         let result = self.parts.sandbox.run(attempt, self.cancel.clone()).await;
-        let _no_logs = tokio::fs::rename(work.join("stderr"), self.work.join("stderr")).await;
+        let whole = self.work.join("stderr");
+        let _no_logs = tokio::fs::rename(work.join("stderr"), &whole).await;
+        self.meter.logs_to(whole);
         if let Ok(output) = &result {
             self.usage.run_ms = output.usage.run_us.div_ceil(1000);
             self.usage.fuel = output.usage.fuel;

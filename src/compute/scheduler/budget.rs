@@ -71,9 +71,7 @@ mod tests {
     use super::*;
 
     fn taken(budget: &mut Budget, now: Instant) -> usize {
-        (0..1_000)
-            .take_while(|_| budget.take(now).is_ok())
-            .count()
+        (0..1_000).take_while(|_| budget.take(now).is_ok()).count()
     }
 
     #[tokio::test(start_paused = true)]
@@ -95,7 +93,7 @@ mod tests {
         let again = retries.take(now).unwrap_err();
         assert_eq!((again - now).as_millis(), 100);
         assert_eq!(taken(&mut retries, now + Duration::from_secs(2)), 20);
-        (0..50).for_each(|_| retries.called());
+        (0..51).for_each(|_| retries.called());
         assert_eq!(taken(&mut retries, now + Duration::from_secs(2)), 10);
     }
 }

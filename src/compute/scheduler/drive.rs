@@ -168,9 +168,7 @@ impl Driver {
         if let Some(is_back) = probe {
             gate.probed(is_back);
         }
-        course
-            .life
-            .handle(event, Instant::now(), fresh, &mut gate)
+        course.life.handle(event, Instant::now(), fresh, &mut gate)
     }
 
     /// Looks for executors once more.

@@ -402,7 +402,13 @@ impl Lifecycle {
         }
     }
 
-    fn advance(&mut self, now: Instant, fresh: LeaseId, gate: &mut Gate, actions: &mut Vec<Action>) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        fresh: LeaseId,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) {
         if self.is_over || !self.wants_another_try(now) {
             return;
         }

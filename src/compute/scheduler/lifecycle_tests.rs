@@ -77,7 +77,12 @@ async fn a_refused_offer_goes_to_the_next_candidate() {
     let mut life = Lifecycle::new(bounds(now, true), now);
     let mut gate = gate();
     life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
-    let actions = life.handle(Event::Declined(lease(1), "full".into()), now, lease(2), &mut gate);
+    let actions = life.handle(
+        Event::Declined(lease(1), "full".into()),
+        now,
+        lease(2),
+        &mut gate,
+    );
     assert_eq!(offered_to(&actions), Some("b"));
 }
 
@@ -108,11 +113,21 @@ async fn code_with_effects_runs_elsewhere_only_after_the_lease_is_over() {
     let mut gate = gate();
     life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
     life.handle(Event::Heard(lease(1), running()), now, lease(2), &mut gate);
-    let suspect = life.handle(Event::Tick, now + Duration::from_secs(12), lease(2), &mut gate);
+    let suspect = life.handle(
+        Event::Tick,
+        now + Duration::from_secs(12),
+        lease(2),
+        &mut gate,
+    );
     assert_eq!(offered_to(&suspect), None);
     let over = life.handle(Event::Tick, now + TTL + TTL / 2, lease(2), &mut gate);
     assert_eq!(offered_to(&over), Some("b"));
-    let late = life.handle(Event::Result(lease(1), Ok(())), now + TTL / 2 * 3, lease(3), &mut gate);
+    let late = life.handle(
+        Event::Result(lease(1), Ok(())),
+        now + TTL / 2 * 3,
+        lease(3),
+        &mut gate,
+    );
     assert!(matches!(
         late.as_slice(),
         [Action::Acknowledge {
@@ -152,11 +167,17 @@ async fn a_durable_life_looks_for_executors_until_its_tries_are_used_up() {
     };
     let mut life = Lifecycle::new(durable, now);
     let mut gate = gate();
-    assert_eq!(life.handle(Event::Tick, now, lease(1), &mut gate), [Action::Find]);
+    assert_eq!(
+        life.handle(Event::Tick, now, lease(1), &mut gate),
+        [Action::Find]
+    );
     assert_eq!(life.handle(peers(&[]), now, lease(1), &mut gate), []);
     for number in 1..=2 {
         now = now.max(life.next_tick());
-        assert_eq!(life.handle(Event::Tick, now, lease(9), &mut gate), [Action::Find]);
+        assert_eq!(
+            life.handle(Event::Tick, now, lease(9), &mut gate),
+            [Action::Find]
+        );
         let offered = life.handle(peers(&["a"]), now, lease(number), &mut gate);
         assert_eq!(offered_to(&offered), Some("a"));
         let declined = Event::Declined(lease(number), "full".into());
@@ -189,7 +210,12 @@ async fn a_life_that_was_kept_repeats_its_open_offers_with_a_fresh_ttl() {
         }]
     ));
     assert_eq!(life.handle(Event::Tick, now + TTL, lease(3), &mut gate), []);
-    let actions = life.handle(Event::Result(lease(2), Ok(())), now + TTL, lease(3), &mut gate);
+    let actions = life.handle(
+        Event::Result(lease(2), Ok(())),
+        now + TTL,
+        lease(3),
+        &mut gate,
+    );
     assert_eq!(finish(&actions), Some(&Ok(lease(2))));
 }
 
@@ -200,7 +226,12 @@ async fn the_fault_of_the_code_is_never_tried_elsewhere() {
     let mut gate = gate();
     life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
     let trap = Failure::new(Class::User, "trap", "unreachable executed");
-    let actions = life.handle(Event::Result(lease(1), Err(trap.clone())), now, lease(2), &mut gate);
+    let actions = life.handle(
+        Event::Result(lease(1), Err(trap.clone())),
+        now,
+        lease(2),
+        &mut gate,
+    );
     assert_eq!(finish(&actions), Some(&Err(trap)));
 }
 
@@ -210,13 +241,63 @@ async fn a_forged_receipt_is_refused_and_the_next_candidate_tried() {
     let mut life = Lifecycle::new(bounds(now, true), now);
     let mut gate = gate();
     life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
-    let actions = life.handle(Event::Forged(lease(1), "signature".into()), now, lease(2), &mut gate);
+    let actions = life.handle(
+        Event::Forged(lease(1), "signature".into()),
+        now,
+        lease(2),
+        &mut gate,
+    );
     assert_eq!(offered_to(&actions), Some("b"));
     assert!(actions.contains(&Action::Acknowledge {
         executor: "a".into(),
         lease: lease(1),
         verdict: Verdict::Mismatch
     }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_of_most_is_held_for_a_ttl_and_a_result_in_that_time_counts() {
+    let (now, mut gate) = (Instant::now(), gate());
+    let silent: Vec<_> = (0..3).map(|_| crate::model::PeerId::random()).collect();
+    silent.iter().for_each(|peer| gate.leased(*peer, now));
+    silent.iter().for_each(|peer| gate.broke(peer, now));
+    for is_pure in [true, false] {
+        let mut life = Lifecycle::new(bounds(now, is_pure), now);
+        life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
+        life.handle(Event::Heard(lease(1), running()), now, lease(2), &mut gate);
+        let over = now + TTL + TTL / 2;
+        let held = life.handle(Event::Tick, over, lease(2), &mut gate);
+        assert_eq!(held, [], "pure: {is_pure}");
+        assert!(life.next_tick() > over && life.next_tick() <= over + TTL);
+        let heard = Event::Result(lease(1), Ok(()));
+        let actions = life.handle(heard, over + TTL / 2, lease(2), &mut gate);
+        assert_eq!(finish(&actions), Some(&Ok(lease(1))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_of_one_executor_is_hedged_at_once() {
+    let (now, mut gate) = (Instant::now(), gate());
+    let mut life = Lifecycle::new(bounds(now, true), now);
+    life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
+    life.handle(Event::Heard(lease(1), running()), now, lease(2), &mut gate);
+    let actions = life.handle(Event::Down("a".into()), now, lease(2), &mut gate);
+    assert_eq!(offered_to(&actions), Some("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_a_further_try_waits_and_asks_again() {
+    let (now, mut gate) = (Instant::now(), gate());
+    while gate.admit(Kind::Retry, now).is_ok() {}
+    let mut life = Lifecycle::new(bounds(now, true), now);
+    life.handle(peers(&["a", "b"]), now, lease(1), &mut gate);
+    let declined = Event::Declined(lease(1), "full".into());
+    let actions = life.handle(declined, now, lease(2), &mut gate);
+    assert_eq!(offered_to(&actions), None);
+    let again = life.next_tick();
+    assert!(again > now && again <= now + Duration::from_secs(1));
+    let actions = life.handle(Event::Tick, again, lease(2), &mut gate);
+    assert_eq!(offered_to(&actions), Some("b"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,8 +340,9 @@ proptest! {
         is_pure in any::<bool>(),
     ) {
         let mut now = Instant::now();
+        let deadline = bounds(now, is_pure).deadline;
         let mut life = Lifecycle::new(bounds(now, is_pure), now);
-    let mut gate = gate();
+        let mut gate = gate();
         let mut ends = 0;
         let mut fences = Vec::new();
         let mut count = |actions: &[Action]| {
@@ -278,6 +360,7 @@ proptest! {
             now += Duration::from_millis(wait);
             next = u64::from(life.attempts()) + 1;
             count(&life.handle(event, now, lease(next), &mut gate));
+            prop_assert!(life.next_tick() > now || now >= deadline);
         }
         now += Duration::from_secs(1_000);
         count(&life.handle(Event::Tick, now, lease(next + 1), &mut gate));

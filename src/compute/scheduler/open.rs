@@ -13,9 +13,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{gate::Gate, lifecycle, prepare::Prepared};
+use super::{gate::Gate, lifecycle, pace::Pace, prepare::Prepared};
 use crate::{
     compute::{Explanation, Failure, Finished, Record, clock},
+    kubo::format_go_duration,
     mesh::Address,
     model::{Class, Delivery, LeaseId, Message, PeerId, Verdict},
     store::{RecordRow, Store},
@@ -51,13 +52,24 @@ pub(super) struct Open {
     max: usize,
     inner: Mutex<Inner>,
     gate: Mutex<Gate>,
+    pace: Mutex<Pace>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     reserved: usize,
     entries: HashMap<String, Entry>,
-    leases: HashMap<LeaseId, (PeerId, mpsc::Sender<Heard>)>,
+    leases: HashMap<LeaseId, Leased>,
+}
+
+/// A lease of an open invocation.
+#[derive(Debug)]
+struct Leased {
+    peer: PeerId,
+    mailbox: mpsc::Sender<Heard>,
+    since: Instant,
+    /// Its executor spoke of it.
+    is_heard: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +79,16 @@ struct Entry {
     mailbox: Option<mpsc::Sender<Heard>>,
     cancel: CancellationToken,
     over: watch::Sender<bool>,
+    is_pure: bool,
+}
+
+/// The try whose standard error is worth following.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Followed {
+    pub(super) peer: PeerId,
+    pub(super) lease: LeaseId,
+    /// Every try of the call says the same.
+    pub(super) is_pure: bool,
 }
 
 /// A place in the table that was promised and is given back when dropped.
@@ -108,6 +130,7 @@ impl Place<'_> {
             mailbox,
             cancel,
             over: watch::Sender::new(false),
+            is_pure: prepared.manifest.pure,
         };
         self.open
             .inner
@@ -125,6 +148,7 @@ impl Open {
             max,
             inner: Mutex::default(),
             gate: Mutex::new(Gate::new(ttl)),
+            pace: Mutex::new(Pace::new(Instant::now())),
         }
     }
 
@@ -132,15 +156,20 @@ impl Open {
     pub(super) fn reserve(&self) -> Result<Place<'_>, Failure> {
         let mut inner = self.inner.lock();
         if inner.entries.len() + inner.reserved >= self.max {
-            return Err(Failure::new(
-                Class::Refused,
-                "busy",
-                format!("{} invocations are open already", self.max),
-            )
-            .with_hint("try again in a second, or raise scheduler.max_open"));
+            return Err(self.busy());
         }
         inner.reserved += 1;
         Ok(Place { open: self })
+    }
+
+    /// No place, and when there may be one.
+    fn busy(&self) -> Failure {
+        let wait = self.pace.lock().refused(Instant::now());
+        let message = format!("{} invocations are open already", self.max);
+        let again = format_go_duration(Duration::from_secs(wait.as_secs().max(1)));
+        Failure::new(Class::Refused, "busy", message)
+            .with_retry_after(wait)
+            .with_hint(format!("try again in {again}, or raise scheduler.max_open"))
     }
 
     /// It is the turn of an invocation that waited; gives what tells its
@@ -175,9 +204,15 @@ impl Open {
 
     /// Notes a lease of `peer`, so that what it says reaches this driver.
     pub(super) fn lease(&self, lease: LeaseId, peer: PeerId, mailbox: mpsc::Sender<Heard>) {
-        let held = self.inner.lock().leases.insert(lease, (peer, mailbox));
-        if held.is_none() {
-            self.gate().leased(peer, Instant::now());
+        let now = Instant::now();
+        let leased = Leased {
+            peer,
+            mailbox,
+            since: now,
+            is_heard: false,
+        };
+        if self.inner.lock().leases.insert(lease, leased).is_none() {
+            self.gate().leased(peer, now);
         }
     }
 
@@ -187,7 +222,7 @@ impl Open {
             .lock()
             .leases
             .get(&lease)
-            .is_some_and(|(peer, _)| *peer == from.peer)
+            .is_some_and(|leased| leased.peer == from.peer)
     }
 
     /// Gives an event to the driver of `lease`, if `from` holds it.
@@ -206,24 +241,59 @@ impl Open {
     }
 
     /// The machine of a driver whose mailbox is full hears of it again with
-    /// the next heartbeat or repeated result.
+    /// the next heartbeat, or when its executor is asked.
     fn pass(&self, from: &Address, lease: LeaseId, heard: Heard) -> bool {
         self.gate().heard(&from.peer, Instant::now());
+        let mut inner = self.inner.lock();
+        let leased = inner.leases.get_mut(&lease);
+        let Some(leased) = leased.filter(|leased| leased.peer == from.peer) else {
+            return false;
+        };
+        leased.is_heard = true;
+        leased.mailbox.try_send(heard).is_ok() || !leased.mailbox.is_closed()
+    }
+
+    /// Leases older than `before`, by executor.
+    pub(super) fn leased_before(&self, before: Instant) -> HashMap<PeerId, Vec<LeaseId>> {
         let inner = self.inner.lock();
-        let holder = inner
-            .leases
-            .get(&lease)
-            .filter(|(peer, _)| *peer == from.peer);
-        holder.is_some_and(|(_, mailbox)| mailbox.try_send(heard).is_ok() || !mailbox.is_closed())
+        let old = inner.leases.iter().filter(|(_, l)| l.since < before);
+        let mut by_peer: HashMap<PeerId, Vec<LeaseId>> = HashMap::new();
+        for (lease, leased) in old {
+            by_peer.entry(leased.peer).or_default().push(*lease);
+        }
+        by_peer
+    }
+
+    /// The newest try that its executor spoke of.
+    pub(super) fn followed(&self, invocation: &str) -> Option<Followed> {
+        let inner = self.inner.lock();
+        let entry = inner.entries.get(invocation)?;
+        let mailbox = entry.mailbox.as_ref()?;
+        let is_its = |leased: &Leased| leased.is_heard && leased.mailbox.same_channel(mailbox);
+        let leases = inner.leases.iter().filter(|(_, leased)| is_its(leased));
+        let (lease, leased) = leases.max_by_key(|(_, leased)| leased.since)?;
+        Some(Followed {
+            peer: leased.peer,
+            lease: *lease,
+            is_pure: entry.is_pure,
+        })
+    }
+
+    /// Leases that `peer` holds and spoke of.
+    pub(super) fn spoken_of(&self, peer: &Address) -> Vec<LeaseId> {
+        let inner = self.inner.lock();
+        let heard = |leased: &Leased| leased.is_heard && leased.peer == peer.peer;
+        let leases = inner.leases.iter().filter(|(_, leased)| heard(leased));
+        leases.map(|(lease, _)| *lease).collect()
     }
 
     /// Tells every driver with a lease there that the link to `peer` broke.
     pub(super) fn unlinked(&self, peer: &Address) {
         self.gate().broke(&peer.peer, Instant::now());
-        for (holder, mailbox) in self.inner.lock().leases.values() {
-            if *holder == peer.peer {
+        for leased in self.inner.lock().leases.values() {
+            if leased.peer == peer.peer {
                 let event = lifecycle::Event::Down(peer.peer.to_string());
-                let _full_ones_have_heartbeats = mailbox.try_send(Heard::Event(event));
+                let _full_ones_have_heartbeats = leased.mailbox.try_send(Heard::Event(event));
             }
         }
     }
@@ -259,16 +329,17 @@ impl Open {
             self.free(&mut inner, mailbox);
         }
         drop(inner);
+        self.pace.lock().ended(Instant::now());
         entry.over.send_replace(true);
     }
 
     /// The leases of a driver that is done are nobody's any more.
     fn free(&self, inner: &mut Inner, done: &mpsc::Sender<Heard>) {
         let mut gate = self.gate();
-        inner.leases.retain(|_, (peer, mailbox)| {
-            let is_done = mailbox.same_channel(done);
+        inner.leases.retain(|_, leased| {
+            let is_done = leased.mailbox.same_channel(done);
             if is_done {
-                gate.freed(peer);
+                gate.freed(&leased.peer);
             }
             !is_done
         });

@@ -76,8 +76,20 @@ impl World {
                 let sent = self.at_instant(sent);
                 let node = &mut self.executors[which];
                 let owner = node.owner.clone();
-                let settled = node.leases.acknowledged(&owner, &known, &cancel, sent, now);
+                node.leases.extended(&owner, &known, sent);
+                let settled = node.leases.cancelled(&owner, &cancel, now);
                 self.settle(which, settled);
+            }
+            Word::Asked(asked) => {
+                let node = &mut self.executors[which];
+                let owner = node.owner.clone();
+                let (done, unknown) = node.leases.asked(&owner, &asked, now);
+                for delivery in done {
+                    self.tell_owner(which, Word::Result(delivery));
+                }
+                for lease in unknown {
+                    self.tell_owner(which, Word::Decline(lease));
+                }
             }
             Word::ResultAck(lease) | Word::Cancel(lease) => {
                 let node = &mut self.executors[which];

@@ -29,7 +29,7 @@ pub(super) struct Owner {
     gate: Gate,
     lives: BTreeMap<u64, Lifecycle>,
     /// Which invocation a lease is of, of those that are open, and whose it is.
-    leases: BTreeMap<LeaseId, (u64, PeerId)>,
+    leases: BTreeMap<LeaseId, Leased>,
     /// Results that verified, by lease.
     results: BTreeMap<LeaseId, u8>,
     pub(super) disk: Disk,
@@ -39,6 +39,15 @@ pub(super) struct Owner {
     ticks: BTreeMap<u64, Duration>,
     /// Of which invocation each lease ever offered is: the observer's.
     offered: BTreeMap<LeaseId, u64>,
+}
+
+/// A lease of an open invocation.
+#[derive(Clone, Copy)]
+pub(super) struct Leased {
+    id: u64,
+    peer: PeerId,
+    pub(super) since: Duration,
+    is_heard: bool,
 }
 
 /// What survives a crash.
@@ -63,6 +72,8 @@ pub(super) struct Ended {
     pub(super) result: Option<(LeaseId, u8)>,
     /// The winner was the newest try.
     pub(super) is_newest: bool,
+    /// Its time ran out, long after the last fault.
+    pub(super) is_late: bool,
 }
 
 impl Owner {
@@ -78,6 +89,11 @@ impl Owner {
             ticks: BTreeMap::new(),
             offered: BTreeMap::new(),
         }
+    }
+
+    /// How many offers were ever made.
+    pub(super) fn offers(&self) -> usize {
+        self.offered.len()
     }
 
     pub(super) fn invocation_of(&self, lease: LeaseId) -> Option<u64> {
@@ -152,7 +168,10 @@ impl World {
 
     /// A search is over: those who are up, in some order.
     pub(super) fn found(&mut self, id: u64) {
-        let first = self.below(EXECUTORS as u64) as usize;
+        let first = match self.is_quiet {
+            true => id as usize % EXECUTORS,
+            false => self.below(EXECUTORS as u64) as usize,
+        };
         let order = (0..EXECUTORS).map(|n| (first + n) % EXECUTORS);
         let up = order.filter(|which| self.executors[*which].is_up);
         let peers = up.map(|which| which.to_string()).collect();
@@ -164,10 +183,13 @@ impl World {
         let Some(life) = self.owner.lives.get_mut(&id) else {
             return;
         };
+        if self.bug == Some(Bug::NoBrake) {
+            self.owner.gate = Gate::new(TTL);
+        }
         let actions = life.handle(event, now, fresh, &mut self.owner.gate);
-        assert!(life.next_tick() > now, "a life that never rests");
         self.act(id, actions);
         if let Some(life) = self.owner.lives.get(&id) {
+            assert!(life.next_tick() > now, "a life that never rests");
             let soonest = self.now + Duration::from_millis(1);
             let due = self.since_base(life.next_tick()).max(soonest);
             if self.owner.ticks.insert(id, due) != Some(due) {
@@ -238,19 +260,46 @@ impl World {
     /// Notes whose lease is of which invocation.
     fn leased(&mut self, id: u64, executor: &str, lease: LeaseId) {
         let (peer, now) = (self.peer(number(executor)), self.instant());
-        if self.owner.leases.insert(lease, (id, peer)).is_none() {
+        let leased = Leased {
+            id,
+            peer,
+            since: self.now,
+            is_heard: false,
+        };
+        if self.owner.leases.insert(lease, leased).is_none() {
             self.owner.gate.leased(peer, now);
         }
     }
 
     fn freed(&mut self, id: u64) {
         let gate = &mut self.owner.gate;
-        self.owner.leases.retain(|_, (of, peer)| {
-            if *of == id {
-                gate.freed(peer);
+        self.owner.leases.retain(|_, leased| {
+            if leased.id == id {
+                gate.freed(&leased.peer);
             }
-            *of != id
+            leased.id != id
         });
+    }
+
+    /// The owner asks an executor for the leases that are `wanted`.
+    pub(super) fn owner_asks(&mut self, which: usize, wanted: impl Fn(&Leased) -> bool) {
+        if self.owner.is_down || self.bug == Some(Bug::NoReconcile) {
+            return;
+        }
+        let peer = self.peer(which);
+        let leases = self.owner.leases.iter();
+        let asked: Vec<LeaseId> = leases
+            .filter(|(_, leased)| leased.peer == peer && wanted(leased))
+            .map(|(lease, _)| *lease)
+            .collect();
+        if !asked.is_empty() {
+            self.tell_executor(which, Word::Asked(asked));
+        }
+    }
+
+    /// A link came up.
+    pub(super) fn owner_linked(&mut self, which: usize) {
+        self.owner_asks(which, |leased| leased.is_heard);
     }
 
     fn close_attempt(&mut self, id: u64, lease: LeaseId) {
@@ -272,11 +321,13 @@ impl World {
         }
         let won = end.ok();
         let result = won.and_then(|lease| Some((lease, *self.owner.results.get(&lease)?)));
+        let submitted = row.as_ref().map_or(Duration::ZERO, |row| row.submitted);
         let newest = row.and_then(|row| row.attempts.last().map(|kept| kept.lease));
         let ended = Ended {
             at: self.now,
             result,
             is_newest: won == newest,
+            is_late: self.now >= submitted + DEADLINE,
         };
         self.tell(format!("{id} ends: {ended:?}"));
         self.owner.disk.ends.entry(id).or_default().push(ended);
@@ -335,8 +386,14 @@ impl World {
     }
 
     fn lease_event(&mut self, lease: LeaseId, event: Event) {
-        if let Some((id, _)) = self.owner.leases.get(&lease).copied() {
-            self.handle(id, event);
+        let Some(leased) = self.owner.leases.get_mut(&lease) else {
+            return;
+        };
+        leased.is_heard = true;
+        let id = leased.id;
+        match self.is_full() {
+            true => self.tell(format!("a word of {lease} is lost")),
+            false => self.handle(id, event),
         }
     }
 
