@@ -4,6 +4,7 @@
 //! scheduler, its own node's included, in no other way. Runs code only for
 //! whom [`Allow`] lets in.
 
+mod alive;
 mod attempt;
 mod beats;
 mod journal;
@@ -24,7 +25,7 @@ use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::{
     beats::Beats,
@@ -45,10 +46,6 @@ use crate::{
     task::Tasks,
 };
 
-/// Heartbeats per lease ttl.
-const HEARTBEATS_PER_TTL: u32 = 4;
-/// How often expiry is looked at while no lease is shorter.
-const IDLE_BEAT: Duration = Duration::from_millis(500);
 /// How long a proof that an input lies here whole stays good.
 const PRESENCE_TTL: Duration = Duration::from_secs(10);
 /// Functions named in an advert.
@@ -404,63 +401,6 @@ impl Executor {
             blocks: known.blocks,
             sources: self.inner.parts.mesh.own_addresses(),
         })
-    }
-
-    fn acknowledged(&self, from: &Address, number: u64, known: &[LeaseId], cancel: &[LeaseId]) {
-        let sent = self.inner.beats.lock().sent(number);
-        let now = Instant::now();
-        let settled = self.with_leases(|leases| {
-            if let Some(sent) = sent {
-                leases.extended(from, known, sent);
-            }
-            leases.cancelled(from, cancel, now)
-        });
-        settled.into_iter().for_each(|lease| self.settle(lease));
-    }
-
-    /// What its owner counts on: done, it goes out again; not here, it never
-    /// will be.
-    fn asked(&self, from: &Address, asked: &[LeaseId]) {
-        let now = Instant::now();
-        let (done, unknown) = self.with_leases(|leases| leases.asked(from, asked, now));
-        for delivery in done {
-            self.send(from.clone(), Message::Result(delivery));
-        }
-        for lease in unknown {
-            let reason = "its executor knows nothing of it".to_owned();
-            self.send(from.clone(), Message::Decline { lease, reason });
-        }
-    }
-
-    /// Sends heartbeats and ends leases that nobody extends, for ever.
-    async fn beat(&self) {
-        loop {
-            let ttl = self.with_leases(|leases| leases.shortest_ttl());
-            let period = ttl.map_or(IDLE_BEAT, |ttl| {
-                (ttl / HEARTBEATS_PER_TTL).max(Duration::from_millis(50))
-            });
-            tokio::time::sleep(period.min(IDLE_BEAT)).await;
-            let ended = self.with_leases(|leases| leases.expire(Instant::now()));
-            if !ended.is_empty() {
-                warn!(
-                    leases = ended.len(),
-                    "leases ended: their owners fell silent"
-                );
-            }
-            let durable = ended.into_iter().filter(|(_, is_durable)| *is_durable);
-            durable.for_each(|(lease, _)| self.settle(lease));
-            let is_due = self.inner.beats.lock().newest().elapsed() >= period;
-            if is_due {
-                self.send_heartbeats();
-            }
-        }
-    }
-
-    fn send_heartbeats(&self) {
-        let number = self.inner.beats.lock().leave(Instant::now());
-        for (owner, leases) in self.with_leases(|leases| leases.heartbeats()) {
-            self.send(owner, Message::Heartbeat { number, leases });
-        }
     }
 
     fn send(&self, to: Address, message: Message) {

@@ -24,6 +24,7 @@ mod ranking;
 mod reconcile;
 mod search;
 mod settle;
+mod steps;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
