@@ -27,6 +27,7 @@ mod invoke;
 mod logs;
 mod node;
 mod output;
+mod plain;
 mod ps;
 mod purge;
 mod receipt;

@@ -22,6 +22,7 @@ pub mod storage;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use self::{
@@ -31,7 +32,7 @@ use self::{
     function::Functions,
     keeper::Keeper,
     memo::Memo,
-    scheduler::Scheduler,
+    scheduler::{Following, Scheduler},
     storage::{Quota, Storage},
 };
 pub use self::{
@@ -43,7 +44,7 @@ pub use self::{
 use crate::{
     kubo,
     mesh::{Event, Identity, Mesh},
-    model::{Advert, Block, Cid, Receipt},
+    model::{Advert, Block, Call, Cid, Receipt},
     sandbox::Sandbox,
     store::{Ledger, Store},
     task::Tasks,
@@ -151,7 +152,10 @@ impl Compute {
                 self.executor.hear(from, message);
             }
             Event::Message { from, message } => self.scheduler.hear(from, message),
-            Event::Up(_) => self.executor.linked(),
+            Event::Up(peer) => {
+                self.executor.linked();
+                self.scheduler.linked(&peer);
+            }
             Event::Interrupted(peer) | Event::Down(peer, _) => self.scheduler.unlinked(&peer),
         }
     }
@@ -220,6 +224,41 @@ impl Compute {
         };
         let bytes = bytes.map_err(|e| fetch_failed(cid, wait, e))?;
         Ok((is_directory, bytes.map_err(std::io::Error::other).boxed()))
+    }
+
+    /// The same while it runs, as it comes, and whatever is left at its end.
+    pub(crate) fn follow(&self, name: &str) -> Result<ByteStream, Failure> {
+        use futures_util::StreamExt;
+        let invocation = self.scheduler.record(name)?.invocation;
+        let state = Some((self.clone(), Following::new(invocation)));
+        let bytes = futures_util::stream::unfold(state, |state| async {
+            let (this, mut following) = state?;
+            let next = this.scheduler.follow(&mut following).await;
+            match next {
+                Some(bytes) => {
+                    let piece = futures_util::stream::iter([Ok(bytes)]).boxed();
+                    Some((piece, Some((this, following))))
+                }
+                None => Some((this.rest(following).await, None)),
+            }
+        });
+        Ok(bytes.flatten().boxed())
+    }
+
+    /// What a follower was not given before the invocation ended.
+    async fn rest(&self, mut following: Following) -> ByteStream {
+        use futures_util::StreamExt;
+        let name = following.invocation.clone();
+        let receipt = self.receipt(&name).await.ok();
+        let receipt = receipt.and_then(|data| dagcbor::decode::<Receipt>(&data).ok());
+        let (Some(receipt), Ok(bytes)) = (receipt, self.logs(&name).await) else {
+            return futures_util::stream::empty().boxed();
+        };
+        let call = self.found(&receipt.call).await;
+        let call = call.and_then(|block| dagcbor::decode::<Call>(&block.data).ok());
+        let is_pure = call.is_some_and(|call| call.nonce.is_none());
+        following.turn_to(receipt.lease, is_pure);
+        after(bytes, following.given)
     }
 
     /// What an invocation's guest wrote to its standard error.
@@ -316,6 +355,22 @@ impl Compute {
             data: data.to_vec(),
         })
     }
+}
+
+/// A stream without its first bytes.
+fn after(bytes: ByteStream, skipped: u64) -> ByteStream {
+    use futures_util::StreamExt;
+    let rest = bytes.scan(skipped, |left, piece| {
+        let piece = piece.map(|mut piece: Bytes| {
+            let skip = usize::try_from(*left)
+                .unwrap_or(usize::MAX)
+                .min(piece.len());
+            *left -= skip as u64;
+            piece.split_off(skip)
+        });
+        std::future::ready(Some(piece))
+    });
+    rest.boxed()
 }
 
 fn not_found(message: &str) -> Failure {

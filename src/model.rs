@@ -21,7 +21,7 @@ pub use libp2p_identity::PeerId;
 pub use limits::Limits;
 pub use manifest::{Abi, FUNCTION_TAG, Manifest, Runtime};
 pub use message::{
-    Assignment, Block, CandidateReport, Delivery, Lease, Message, Phase, Presence, Probe, Progress,
-    Verdict,
+    Assignment, Block, CandidateReport, Delivery, Follow, Lease, Message, Phase, Piece, Presence,
+    Probe, Progress, Verdict,
 };
 pub use receipt::{Class, Outcome, RECEIPT_TAG, Receipt, Usage};

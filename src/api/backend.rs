@@ -71,8 +71,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Ends an invocation; gives it as it is afterwards.
     fn cancel(&self, invocation: &str) -> impl Future<Output = Result<Record, Failure>> + Send;
 
-    /// What the guest wrote to standard error.
-    fn logs(&self, invocation: &str) -> impl Future<Output = Result<ByteStream, Failure>> + Send;
+    /// What the guest wrote to standard error; with `follow` as it writes it.
+    fn logs(
+        &self,
+        invocation: &str,
+        follow: bool,
+    ) -> impl Future<Output = Result<ByteStream, Failure>> + Send;
 
     /// The output of an invocation, or of a CID.
     fn output(&self, name: &str) -> impl Future<Output = Result<Output, Failure>> + Send;

@@ -236,14 +236,14 @@ impl Client {
         })
     }
 
-    /// What the guest of an invocation wrote to standard error.
+    /// What the guest of an invocation wrote to standard error; with `follow`
+    /// as it writes it, up to its end.
     ///
     /// # Errors
     /// The node's.
-    pub async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
-        Ok(bytes(
-            self.send("logs", &[("arg", invocation)], None).await?,
-        ))
+    pub async fn logs(&self, invocation: &str, follow: bool) -> Result<ByteStream, Failure> {
+        let query = [("arg", invocation), ("follow", flag(follow))];
+        Ok(bytes(self.send("logs", &query, None).await?))
     }
 
     /// The canonical bytes of a receipt.

@@ -51,13 +51,13 @@ pub(super) async fn output<B: Backend>(
         .into_response())
 }
 
-/// `logs?arg=INVOCATION`
+/// `logs?arg=INVOCATION[&follow=true]`
 pub(super) async fn logs<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
 ) -> Result<Response, Refusal> {
-    let params = Params::read(pairs, 1..=1, &[])?;
-    let bytes = backend.logs(params.only()).await?;
+    let params = Params::read(pairs, 1..=1, &["follow"])?;
+    let bytes = backend.logs(params.only(), params.flag("follow")?).await?;
     Ok(([(CONTENT_TYPE, TEXT)], Body::from_stream(bytes)).into_response())
 }
 

@@ -1,11 +1,12 @@
 //! Failures as HTTP answers, in Kubo's manner: the one place that maps them.
 //!
 //! The body is `{Message, Code, Type: "error", code, class, message, hint,
-//! retryable}`: what Kubo's clients look for, then what TimeRose says.
+//! retryable}`: what Kubo's clients look for, then what TimeRose says. What is
+//! only busy says when to ask again: 503 with `Retry-After`.
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -25,8 +26,12 @@ impl From<Failure> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = status(Kind::of(&self.0));
-        answer(status, &self.0)
+        let Some(wait_ms) = self.0.retry_after_ms else {
+            return answer(status(Kind::of(&self.0)), &self.0);
+        };
+        let seconds = HeaderValue::from(wait_ms.div_ceil(1_000));
+        let busy = answer(StatusCode::SERVICE_UNAVAILABLE, &self.0);
+        ([(RETRY_AFTER, seconds)], busy).into_response()
     }
 }
 
@@ -79,4 +84,24 @@ struct Body<'a> {
     kind: &'static str,
     #[serde(flatten)]
     failure: &'a Failure,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Class;
+
+    #[test]
+    fn who_is_refused_for_want_of_room_hears_when_to_come_again() {
+        let busy = Failure::new(Class::Refused, "busy", "10 are open already");
+        let busy = busy.with_retry_after(Duration::from_millis(1_200));
+        assert!(busy.retryable);
+        let json = serde_json::to_value(&busy).unwrap();
+        assert_eq!(json["retry_after_ms"], 1_200);
+        let response = Refusal(busy).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
 }

@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{
     context::Enc,
     exit::{self, Stop},
+    plain::Plain,
 };
 use crate::{
     compute::{ByteStream, Failure},
@@ -84,6 +85,21 @@ impl Output {
             stdout.write_all(&chunk).await?;
         }
         Ok(stdout.flush().await?)
+    }
+
+    /// Text of a guest, piece by piece: on a terminal it is seen, not obeyed.
+    pub(crate) async fn guest(&self, mut bytes: ByteStream) -> Result<(), Stop> {
+        let mut stdout = tokio::io::stdout();
+        let mut plain = std::io::stdout().is_terminal().then(Plain::default);
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|e| incomplete(&e))?;
+            match &mut plain {
+                Some(plain) => stdout.write_all(plain.text(&chunk).as_bytes()).await?,
+                None => stdout.write_all(&chunk).await?,
+            }
+            stdout.flush().await?;
+        }
+        Ok(())
     }
 
     /// A remark, for people only.

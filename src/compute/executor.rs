@@ -4,7 +4,9 @@
 //! scheduler, its own node's included, in no other way. Runs code only for
 //! whom [`Allow`] lets in.
 
+mod alive;
 mod attempt;
+mod beats;
 mod journal;
 pub(super) mod leases;
 mod meter;
@@ -13,6 +15,7 @@ mod presence;
 mod room;
 mod stage;
 mod stats;
+mod tail;
 mod unpack;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -22,15 +25,16 @@ use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
-pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use self::{
+    beats::Beats,
     leases::{Leases, Offered},
     meter::Meter,
     room::Room,
     stats::Stats,
 };
+pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use super::{allow::Allow, clock, content::Content, memo::Memo};
 use crate::{
     kubo,
@@ -42,10 +46,6 @@ use crate::{
     task::Tasks,
 };
 
-/// Heartbeats per lease ttl.
-const HEARTBEATS_PER_TTL: u32 = 4;
-/// How often expiry is looked at while no lease is shorter.
-const IDLE_BEAT: Duration = Duration::from_millis(500);
 /// How long a proof that an input lies here whole stays good.
 const PRESENCE_TTL: Duration = Duration::from_secs(10);
 /// How long an acceptance waits for a result that makes it needless.
@@ -133,7 +133,7 @@ struct Inner {
     room: Room,
     leases: Mutex<Leases>,
     allow: RwLock<Allow>,
-    last_beat: Mutex<Instant>,
+    beats: Mutex<Beats>,
 }
 
 impl Executor {
@@ -146,7 +146,7 @@ impl Executor {
             room,
             leases: Mutex::default(),
             allow: RwLock::new(allow),
-            last_beat: Mutex::new(Instant::now()),
+            beats: Mutex::new(Beats::new(Instant::now())),
         };
         let executor = Self {
             inner: Arc::new(inner),
@@ -164,7 +164,21 @@ impl Executor {
                 self.beside("probe", move |e| async move { e.report(from, probe).await });
             }
             Message::Offer(offer) => self.offered(from, *offer),
-            Message::HeartbeatAck { known, cancel } => self.acknowledged(&from, &known, &cancel),
+            Message::Follow(asked) => {
+                self.beside(
+                    "follow",
+                    move |e| async move { e.tell_more(from, asked).await },
+                );
+            }
+            Message::HeartbeatAck {
+                number,
+                known,
+                cancel,
+                asked,
+            } => {
+                self.acknowledged(&from, number, &known, &cancel);
+                self.asked(&from, &asked);
+            }
             Message::ResultAck { lease, .. } | Message::Cancel { lease } => {
                 self.closed(&from, lease);
             }
@@ -400,45 +414,6 @@ impl Executor {
             blocks: known.blocks,
             sources: self.inner.parts.mesh.own_addresses(),
         })
-    }
-
-    fn acknowledged(&self, from: &Address, known: &[LeaseId], cancel: &[LeaseId]) {
-        let sent = *self.inner.last_beat.lock();
-        let now = Instant::now();
-        let settled =
-            self.with_leases(|leases| leases.acknowledged(from, known, cancel, sent, now));
-        settled.into_iter().for_each(|lease| self.settle(lease));
-    }
-
-    /// Sends heartbeats and ends leases that nobody extends, for ever.
-    async fn beat(&self) {
-        loop {
-            let ttl = self.with_leases(|leases| leases.shortest_ttl());
-            let period = ttl.map_or(IDLE_BEAT, |ttl| {
-                (ttl / HEARTBEATS_PER_TTL).max(Duration::from_millis(50))
-            });
-            tokio::time::sleep(period.min(IDLE_BEAT)).await;
-            let ended = self.with_leases(|leases| leases.expire(Instant::now()));
-            if !ended.is_empty() {
-                warn!(
-                    leases = ended.len(),
-                    "leases ended: their owners fell silent"
-                );
-            }
-            let durable = ended.into_iter().filter(|(_, is_durable)| *is_durable);
-            durable.for_each(|(lease, _)| self.settle(lease));
-            let is_due = self.inner.last_beat.lock().elapsed() >= period;
-            if is_due {
-                self.send_heartbeats();
-            }
-        }
-    }
-
-    fn send_heartbeats(&self) {
-        *self.inner.last_beat.lock() = Instant::now();
-        for (owner, leases) in self.with_leases(|leases| leases.heartbeats()) {
-            self.send(owner, Message::Heartbeat { leases });
-        }
     }
 
     fn send(&self, to: Address, message: Message) {

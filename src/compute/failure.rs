@@ -3,6 +3,8 @@
 //! Takes the errors of every room below, gives a [`Failure`] that the doors
 //! turn into an exit code or an HTTP status. Never prints.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Class, Outcome};
@@ -22,6 +24,9 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Whether the same request may succeed later or elsewhere.
     pub retryable: bool,
+    /// Milliseconds after which it is worth asking again, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Failure {
@@ -34,6 +39,7 @@ impl Failure {
             message: message.into(),
             hint: None,
             retryable: class.is_worth_another_executor(),
+            retry_after_ms: None,
         }
     }
 
@@ -41,6 +47,14 @@ impl Failure {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, worth asking again after `wait`.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retryable = true;
+        self.retry_after_ms = u64::try_from(wait.as_millis()).ok();
         self
     }
 

@@ -6,29 +6,38 @@
 //! from `placement`, their order from `ranking`.
 
 mod bounds;
+mod brake;
+mod budget;
 mod drive;
 mod durable;
 mod ends;
+mod follow;
+pub(super) mod gate;
 mod kept;
 pub(super) mod lifecycle;
 mod open;
+mod pace;
 mod placement;
 mod prepare;
 mod queue;
 mod ranking;
 mod recent;
+mod reconcile;
 mod search;
 mod settle;
+mod steps;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub(super) use self::follow::Following;
 use self::{
     drive::{Door, Driver},
+    follow::Followers,
     open::Open,
     placement::Placement,
     prepare::Prepared,
@@ -80,6 +89,7 @@ pub struct Scheduler {
     open: Arc<Open>,
     placement: Placement,
     queue: Arc<Queue>,
+    followers: Arc<Followers>,
     tasks: Tasks,
 }
 
@@ -87,21 +97,30 @@ impl Scheduler {
     /// Starts a scheduler; it ends with `tasks`.
     pub(crate) fn start(parts: Parts, tasks: &Tasks) -> Self {
         let placement = Placement::new(parts.mesh.clone(), tasks.clone());
-        let open = Arc::new(Open::new(parts.store.clone(), parts.config.max_open));
-        Self {
+        let open = Open::new(
+            parts.store.clone(),
+            parts.config.max_open,
+            parts.config.lease_ttl,
+        );
+        let scheduler = Self {
             parts: Arc::new(parts),
-            open,
+            open: Arc::new(open),
             placement,
             queue: Arc::default(),
+            followers: Arc::default(),
             tasks: tasks.clone(),
-        }
+        };
+        let asking = scheduler.clone();
+        tasks.spawn("reconcile", async move { asking.reconcile().await });
+        scheduler
     }
 
     /// Hears one message of an executor.
     pub(crate) fn hear(&self, from: Address, message: Message) {
         match message {
             Message::Report(report) => self.placement.reported(&from.peer, report),
-            Message::Heartbeat { leases } => self.heartbeat(from, leases),
+            Message::Heartbeat { number, leases } => self.heartbeat(from, number, leases),
+            Message::Piece(piece) => self.followers.answered(&from.peer, piece),
             Message::Accept { lease } => {
                 self.open
                     .tell(&from, lease, lifecycle::Event::Accepted(lease));
@@ -163,7 +182,7 @@ impl Scheduler {
         input: Option<ByteStream>,
     ) -> Result<Explanation, Failure> {
         let prepared = Prepared::make(&self.parts, request, input).await?;
-        let mut explanation = self.placement.find(&prepared).await.explanation;
+        let mut explanation = self.placement.find_anew(&prepared).await.explanation;
         explanation.chosen = explanation
             .candidates
             .iter()
@@ -217,13 +236,20 @@ impl Scheduler {
         self.wait(&record.invocation, Duration::from_secs(3)).await
     }
 
+    /// Whether so many executors fell silent at once that this node suspects
+    /// itself to be cut off.
+    #[must_use]
+    pub fn suspects_self(&self) -> bool {
+        self.open.gate().suspects_self(Instant::now())
+    }
+
     /// Invocations without an end yet.
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.open.count()
     }
 
-    fn heartbeat(&self, from: Address, leases: Vec<crate::model::Lease>) {
+    fn heartbeat(&self, from: Address, number: u64, leases: Vec<crate::model::Lease>) {
         let (mut known, mut cancel) = (Vec::new(), Vec::new());
         for lease in leases {
             if self.open.knows(&from, lease.lease) {
@@ -237,7 +263,13 @@ impl Scheduler {
                 cancel.push(lease.lease);
             }
         }
-        self.send(from, Message::HeartbeatAck { known, cancel });
+        let ack = Message::HeartbeatAck {
+            number,
+            known,
+            cancel,
+            asked: Vec::new(),
+        };
+        self.send(from, ack);
     }
 
     fn send(&self, to: Address, message: Message) {

@@ -26,6 +26,10 @@ enum Bug {
     WallClockLease,
     /// A repeated offer runs again.
     NoDeduplication,
+    /// Every silence is believed at once.
+    NoBrake,
+    /// Nobody asks for what did not arrive.
+    NoReconcile,
 }
 
 /// Runs one seed; gives what is wrong with its history.
@@ -72,6 +76,31 @@ fn a_seed_tells_the_same_story_twice() {
     }
 }
 
+/// How many second tries a cut from all executors, shorter than a ttl, leads
+/// to while six invocations run, and how many of them ran.
+fn tries_after_a_cut(seed: u64, bug: Option<Bug>) -> (usize, usize) {
+    let mut world = World::quiet(seed, bug);
+    world.run();
+    assert_eq!(checker::check(&world), [], "seed {seed}");
+    (world.owner.offers(), world.owner.answered.len())
+}
+
+#[test]
+fn an_owner_that_is_cut_off_from_all_for_less_than_a_ttl_tries_next_to_nothing_again() {
+    let (mut offers, mut calls, mut unbraked) = (0, 0, 0);
+    for seed in 0..200 {
+        let (tried, called) = tries_after_a_cut(seed, None);
+        (offers, calls) = (offers + tried, calls + called);
+        unbraked += tries_after_a_cut(seed, Some(Bug::NoBrake)).0;
+    }
+    let (again, unbraked) = (offers - calls, unbraked - calls);
+    assert!(again * 10 <= calls, "{again} of {calls} were tried again");
+    assert!(
+        unbraked > again * 2,
+        "{unbraked} without the brake, {again} with it"
+    );
+}
+
 #[test]
 fn every_planted_bug_is_caught() {
     for bug in [
@@ -80,6 +109,7 @@ fn every_planted_bug_is_caught() {
         Bug::NoFence,
         Bug::WallClockLease,
         Bug::NoDeduplication,
+        Bug::NoReconcile,
     ] {
         let caught = (0..SEEDS).find(|seed| !run(*seed, Some(bug)).is_empty());
         assert!(caught.is_some(), "{bug:?} was not caught in {SEEDS} seeds");

@@ -36,15 +36,24 @@ pub enum Message {
     },
     /// Executor → scheduler: these are alive. One for all leases of a scheduler.
     Heartbeat {
+        /// Rises; its answer names it.
+        number: u64,
         /// Every open lease of that scheduler.
         leases: Vec<Lease>,
     },
-    /// Scheduler → executor: which of them still count.
+    /// Scheduler → executor: which of them still count. Also sent without a
+    /// heartbeat before it, to ask.
     HeartbeatAck {
+        /// Of the heartbeat; 0 where it answers none.
+        number: u64,
         /// Extended by their ttl.
         known: Vec<LeaseId>,
         /// To be ended.
         cancel: Vec<LeaseId>,
+        /// What the scheduler counts on: results are to be sent again, what
+        /// is not there is to be declined.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<LeaseId>,
     },
     /// Executor → scheduler: done, here is the signed receipt.
     Result(Delivery),
@@ -55,6 +64,10 @@ pub enum Message {
         /// What became of it.
         verdict: Verdict,
     },
+    /// Scheduler → executor: what does it write to its standard error?
+    Follow(Follow),
+    /// The next of it.
+    Piece(Piece),
     /// Scheduler → executor: end it. Also answers a lease not offered yet.
     Cancel {
         /// To be ended.
@@ -191,6 +204,33 @@ pub enum Phase {
     Storing,
 }
 
+/// Asks for what an attempt wrote to its standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follow {
+    /// Matches the piece to the question.
+    pub id: u64,
+    /// Whose.
+    pub lease: LeaseId,
+    /// From this byte on.
+    pub from: u64,
+}
+
+/// Bytes of an attempt's standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    /// Of the question.
+    pub id: u64,
+    /// Where they begin.
+    pub from: u64,
+    /// The bytes; none where nothing was written for a while.
+    #[serde(with = "serde_bytes")]
+    pub data: Vec<u8>,
+    /// The lease does not run here any more.
+    pub is_over: bool,
+}
+
 /// A finished attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,6 +280,7 @@ impl Message {
                 | Self::HeartbeatAck { .. }
                 | Self::ResultAck { .. }
                 | Self::Cancel { .. }
+                | Self::Follow(_)
         )
     }
 
@@ -257,6 +298,8 @@ impl Message {
             Self::Result(_) => "result",
             Self::ResultAck { .. } => "result_ack",
             Self::Cancel { .. } => "cancel",
+            Self::Follow(_) => "follow",
+            Self::Piece(_) => "piece",
         }
     }
 }

@@ -110,6 +110,9 @@ impl Doors {
     }
 }
 
+/// Why nothing is tried elsewhere for a while.
+const SUSPECTS_SELF: &str = "suspect_self: most executors fell silent at once, so this node may be cut off; it waits one lease before it tries their work elsewhere";
+
 /// What keeps a node from its work, a sentence each.
 fn unmet(health: &mesh::Health) -> Vec<String> {
     let conditions = [
@@ -235,8 +238,11 @@ impl Backend for Doors {
         self.compute.scheduler().cancel(invocation).await
     }
 
-    async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
-        self.compute.logs(invocation).await
+    async fn logs(&self, invocation: &str, follow: bool) -> Result<ByteStream, Failure> {
+        match follow {
+            true => self.compute.follow(invocation),
+            false => self.compute.logs(invocation).await,
+        }
     }
 
     async fn output(&self, name: &str) -> Result<Output, Failure> {
@@ -348,7 +354,10 @@ impl Backend for Doors {
 
     async fn node(&self) -> Result<NodeInfo, Failure> {
         let health = self.mesh.health();
-        let unmet = unmet(&health);
+        let mut unmet = unmet(&health);
+        if self.compute.scheduler().suspects_self() {
+            unmet.push(SUSPECTS_SELF.to_owned());
+        }
         Ok(NodeInfo {
             peer: self.identity.peer().to_string(),
             addresses: self.mesh.own_addresses(),

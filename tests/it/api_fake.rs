@@ -269,7 +269,7 @@ impl Backend for Fake {
         known(invocation).map(|()| record("cancelled"))
     }
 
-    async fn logs(&self, invocation: &str) -> Result<ByteStream, Failure> {
+    async fn logs(&self, invocation: &str, _follow: bool) -> Result<ByteStream, Failure> {
         known(invocation)?;
         Ok(stream::iter([Ok("a line\n".into())]).boxed())
     }

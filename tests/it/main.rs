@@ -35,6 +35,7 @@ mod mesh_search;
 mod node_disk;
 mod node_durable;
 mod node_errors;
+mod node_follow;
 mod node_hostile;
 mod node_search;
 mod node_whole;

@@ -153,6 +153,31 @@ async fn what_every_try_fails_at_is_set_aside_and_can_be_retried_or_dropped() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_node_says_when_to_come_again() {
+    let one = ("TIMEROSE_SCHEDULER__MAX_OPEN", "1");
+    let net = FakeNet::new();
+    let node = WholeNode::start_with(&net, |options| {
+        options.environment = vec![(one.0.to_owned(), one.1.to_owned())];
+    })
+    .await;
+    let endless = InvokeRequest {
+        function: node.deploy(command(&[], &for_ever("")).as_bytes()).await,
+        ..InvokeRequest::default()
+    };
+    let client = node.client();
+    let first = client.submit(&endless, None).await.unwrap();
+    let busy = client.submit(&endless, None).await.unwrap_err();
+    assert_eq!((busy.code.as_str(), busy.retryable), ("busy", true));
+    assert!(
+        busy.retry_after_ms
+            .is_some_and(|wait| (250..=60_000).contains(&wait))
+    );
+    client.cancel(&first.invocation).await.unwrap();
+    let next = client.submit(&endless, None).await.unwrap();
+    client.cancel(&next.invocation).await.unwrap();
+}
+
 /// Invocations that are open when their owner dies.
 const MANY: u32 = 2_000;
 /// What one that waits may weigh: ten thousand stay under 200 MiB.

@@ -18,6 +18,7 @@ mod bench;
 mod calls;
 mod durable;
 mod faults;
+mod follow;
 mod harness;
 mod kubo_config;
 mod kubo_contract;

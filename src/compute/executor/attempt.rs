@@ -265,6 +265,7 @@ impl Attempt<'_> {
             fuel: call.fuel,
             pure: manifest.pure,
         };
+        self.meter.logs_to(self.work.join("stderr"));
         let result = self.parts.sandbox.run(attempt, self.cancel.clone()).await;
         if let Ok(output) = &result {
             self.usage.run_ms = output.usage.run_us.div_ceil(1000);

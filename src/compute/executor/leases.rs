@@ -132,16 +132,8 @@ impl Leases {
         self.held.remove(&lease);
     }
 
-    /// The owner's answer to a heartbeat sent at `sent`; gives the durable
-    /// leases that it cancelled.
-    pub(crate) fn acknowledged(
-        &mut self,
-        owner: &Address,
-        known: &[LeaseId],
-        cancel: &[LeaseId],
-        sent: Instant,
-        now: Instant,
-    ) -> Vec<LeaseId> {
+    /// The owner knows these, by its answer to a heartbeat sent at `sent`.
+    pub(crate) fn extended(&mut self, owner: &Address, known: &[LeaseId], sent: Instant) {
         for lease in known {
             if let Some(held) = self
                 .held
@@ -151,10 +143,42 @@ impl Leases {
                 held.expires = held.expires.max(sent + held.ttl);
             }
         }
+    }
+
+    /// The owner gave these up; gives the durable ones among them.
+    pub(crate) fn cancelled(
+        &mut self,
+        owner: &Address,
+        cancel: &[LeaseId],
+        now: Instant,
+    ) -> Vec<LeaseId> {
         let cancelled = cancel.iter().copied();
         cancelled
             .filter(|lease| self.closed(owner, *lease, now))
             .collect()
+    }
+
+    /// The owner counts on these: gives the results among them, and those that
+    /// are not here. An offer of these that is still under way is refused when
+    /// it comes, so that the answer stays true.
+    pub(crate) fn asked(
+        &mut self,
+        owner: &Address,
+        asked: &[LeaseId],
+        now: Instant,
+    ) -> (Vec<Delivery>, Vec<LeaseId>) {
+        let (mut done, mut unknown) = (Vec::new(), Vec::new());
+        for lease in asked {
+            match self.held.get(lease) {
+                Some(held) if held.owner.peer == owner.peer => done.extend(held.delivery.clone()),
+                Some(_) => {}
+                None => {
+                    self.bury(*lease, now);
+                    unknown.push(*lease);
+                }
+            }
+        }
+        (done, unknown)
     }
 
     /// Ends what nobody extended, but for durable results; gives which leases
@@ -203,6 +227,13 @@ impl Leases {
     /// The shortest ttl of any lease: a quarter of it is the heartbeat's period.
     pub(crate) fn shortest_ttl(&self) -> Option<Duration> {
         self.held.values().map(|h| h.ttl).min()
+    }
+
+    /// How far a lease of `owner` is, while it runs.
+    pub(crate) fn running_for(&self, owner: &Address, lease: LeaseId) -> Option<Arc<Meter>> {
+        let held = self.held.get(&lease)?;
+        let is_theirs = held.owner.peer == owner.peer && held.delivery.is_none();
+        is_theirs.then(|| Arc::clone(&held.meter))
     }
 
     /// Leases without a result.
@@ -272,10 +303,30 @@ mod tests {
         let Offered::New(cancel, _) = leases.offered(lease(1), &owner, TTL, false, now) else {
             panic!("it is new")
         };
-        leases.acknowledged(&owner, &[lease(1)], &[], now + TTL / 2, now + TTL / 2);
+        leases.extended(&owner, &[lease(1)], now + TTL / 2);
         assert_eq!(leases.expire(now + TTL), []);
         assert_eq!(leases.expire(now + TTL + TTL / 2), [(lease(1), false)]);
         assert!(cancel.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_its_owner_asks_for_is_sent_again_or_will_never_be() {
+        let (mut leases, owner, now) = (Leases::default(), owner(), Instant::now());
+        leases.offered(lease(1), &owner, TTL, false, now);
+        leases.offered(lease(2), &owner, TTL, false, now);
+        let delivery = Delivery {
+            lease: lease(2),
+            receipt: vec![1],
+            blocks: Vec::new(),
+            sources: Vec::new(),
+        };
+        leases.finished(lease(2), delivery.clone());
+        let (done, unknown) = leases.asked(&owner, &[lease(1), lease(2), lease(3)], now);
+        assert_eq!((done, unknown), (vec![delivery], vec![lease(3)]));
+        let late = leases.offered(lease(3), &owner, TTL, false, now);
+        assert!(matches!(late, Offered::Buried), "{late:?}");
+        let (done, unknown) = leases.asked(&self::owner(), &[lease(2)], now);
+        assert_eq!((done, unknown), (vec![], vec![]), "not another's");
     }
 
     #[tokio::test(start_paused = true)]

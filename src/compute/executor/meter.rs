@@ -1,6 +1,10 @@
-//! How far one attempt is, written by the attempt, read by the heartbeat.
+//! How far one attempt is and where its log lies: written by the attempt, read
+//! by heartbeats and by who follows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::Mutex;
 
@@ -11,6 +15,7 @@ use crate::model::{Phase, Progress};
 pub(crate) struct Meter {
     phase: Mutex<Phase>,
     input_bytes: AtomicU64,
+    log: Mutex<Option<PathBuf>>,
 }
 
 impl Default for Meter {
@@ -18,6 +23,7 @@ impl Default for Meter {
         Self {
             phase: Mutex::new(Phase::Queued),
             input_bytes: AtomicU64::new(0),
+            log: Mutex::default(),
         }
     }
 }
@@ -31,6 +37,16 @@ impl Meter {
     /// The guest was given this many more bytes.
     pub(crate) fn add_input(&self, bytes: usize) {
         self.input_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Its standard error goes there.
+    pub(crate) fn logs_to(&self, path: PathBuf) {
+        *self.log.lock() = Some(path);
+    }
+
+    /// Where its standard error goes, once it runs.
+    pub(crate) fn log(&self) -> Option<PathBuf> {
+        self.log.lock().clone()
     }
 
     /// How far it is.

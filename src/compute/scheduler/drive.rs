@@ -85,8 +85,9 @@ impl Driver {
             return self.finish(Ok(finished), None).await;
         }
         self.say(InvocationEvent::Finding).await;
+        let load = self.open.load();
         let found = tokio::select! {
-            found = self.placement.find(&self.prepared) => found,
+            found = self.placement.find(&self.prepared, &load) => found,
             () = self.cancel.cancelled() => return self.finish(Err(cancelled()), None).await,
             () = self.door.closed() => return self.finish(Err(cancelled()), None).await,
         };
@@ -97,6 +98,11 @@ impl Driver {
             return self.finish(Err(failure), None).await;
         }
         let life = Lifecycle::new(self.bounds(), Instant::now());
+        let life = if found.is_recent {
+            life.doubting()
+        } else {
+            life
+        };
         let course = Course::new(life, found);
         self.run(course, Vec::new(), Event::Ranked(willing), heard)
             .await;
@@ -126,7 +132,7 @@ impl Driver {
         let mut is_leaving = false;
         let mut finding = OptionFuture::default();
         loop {
-            actions.extend(course.life.handle(event, Instant::now(), fresh_lease()));
+            actions.extend(self.decide(&mut course, event));
             let mut is_over = false;
             for action in actions.drain(..) {
                 match action {
@@ -147,7 +153,7 @@ impl Driver {
                     finding = OptionFuture::default();
                     let willing = willing(&found);
                     if willing.is_empty() && course.life.is_idle() {
-                        return Driven::Parked;
+                        return self.park(&found).await;
                     }
                     course.found = found;
                     Event::Ranked(willing)
@@ -159,9 +165,31 @@ impl Driver {
         }
     }
 
+    /// The machine's decision; what may be silence of all is told to the gate.
+    fn decide(&self, course: &mut Course, event: Event) -> Vec<Action> {
+        let is_silence = matches!(event, Event::Down(_) | Event::Tick);
+        let probe = is_silence.then(|| self.parts.mesh.health().is_probe_back);
+        let fresh = fresh_lease();
+        let mut gate = self.open.gate();
+        if let Some(is_back) = probe {
+            gate.probed(is_back);
+        }
+        course.life.handle(event, Instant::now(), fresh, &mut gate)
+    }
+
+    /// Nobody runs it now: who waits is told, what is durable waits itself.
+    async fn park(&self, found: &Found) -> Driven {
+        if let Door::Durable(_) = self.door {
+            return Driven::Parked;
+        }
+        self.finish(Err(self.nobody(found)), None).await;
+        Driven::Over
+    }
+
     /// Looks for executors once more.
     async fn find(&self) -> Found {
-        let found = self.placement.find_in_turn(&self.prepared).await;
+        let load = self.open.load();
+        let found = self.placement.find_in_turn(&self.prepared, &load).await;
         let invocation = self.prepared.invocation.to_string();
         self.open.explained(&invocation, &found.explanation);
         found
@@ -178,7 +206,12 @@ impl Driver {
     /// Turns what was heard into an event; results are verified here.
     fn weigh(&self, course: &mut Course, heard: Heard) -> Event {
         let (from, delivery) = match heard {
-            Heard::Event(event) => return event,
+            Heard::Event(event) => {
+                if let Event::Declined(..) = event {
+                    self.placement.forget(&self.prepared);
+                }
+                return event;
+            }
             Heard::Result(from, delivery) => (from, delivery),
         };
         let lease = delivery.lease;

@@ -9,84 +9,19 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-pub(crate) use super::bounds::Bounds;
+pub(crate) use super::{
+    bounds::Bounds,
+    steps::{Action, Event, Kept},
+};
 use super::{
     ends::{cancelled, out_of_time},
+    gate::{Gate, Kind},
     search::Search,
 };
 use crate::{
     compute::Failure,
     model::{Class, LeaseId, Phase, Progress, Verdict},
 };
-
-/// A try as it was kept over a restart of its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    /// On which executor.
-    pub(crate) executor: String,
-    /// Under which lease.
-    pub(crate) lease: LeaseId,
-    /// Nothing is known of its end.
-    pub(crate) is_open: bool,
-}
-
-/// What the machine hears.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// Executors to try, best first.
-    Ranked(Vec<String>),
-    /// The executor took the lease.
-    Accepted(LeaseId),
-    /// It did not.
-    Declined(LeaseId, String),
-    /// The lease is alive.
-    Heard(LeaseId, Progress),
-    /// A receipt arrived and verifies; what it says of the outcome.
-    Result(LeaseId, Result<(), Failure>),
-    /// A receipt arrived and does not verify.
-    Forged(LeaseId, String),
-    /// The link to an executor broke.
-    Down(String),
-    /// The caller wants the end.
-    Cancel,
-    /// Time passed.
-    Tick,
-}
-
-/// What is to be done, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Look for executors and tell by [`Event::Ranked`].
-    Find,
-    /// Offer the call to `executor` under this lease.
-    Offer {
-        executor: String,
-        lease: LeaseId,
-        attempt: u32,
-        fence: u64,
-    },
-    /// The executor took it: tell the caller.
-    Placed { executor: String, attempt: u32 },
-    /// Tell the caller how far it is.
-    Report(Progress),
-    /// A try came to nothing: tell the caller.
-    Lost {
-        executor: String,
-        lease: LeaseId,
-        attempt: u32,
-        reason: String,
-    },
-    /// Tell the executor to end the lease.
-    Revoke { executor: String, lease: LeaseId },
-    /// Answer a result; what it led to is done, and kept, before.
-    Acknowledge {
-        executor: String,
-        lease: LeaseId,
-        verdict: Verdict,
-    },
-    /// The end; `Ok` names the lease whose receipt counts.
-    Finish(Result<LeaseId, Failure>),
-}
 
 /// One try.
 #[derive(Clone, Debug)]
@@ -98,6 +33,8 @@ struct Try {
     expires: Instant,
     /// When its silence starts another try.
     suspect_at: Instant,
+    /// The link to its executor ended since it was last heard.
+    is_broken: bool,
     is_open: bool,
     last: Option<Progress>,
 }
@@ -111,6 +48,11 @@ pub(crate) struct Lifecycle {
     reasons: Vec<String>,
     last_failure: Option<Failure>,
     search: Search,
+    /// A further try has to wait until then.
+    not_before: Instant,
+    /// When something was heard last.
+    seen: Instant,
+    may_look: bool,
     is_over: bool,
 }
 
@@ -124,7 +66,19 @@ impl Lifecycle {
             reasons: Vec::new(),
             last_failure: None,
             search: Search::new(now),
+            not_before: now,
+            seen: now,
+            may_look: bounds.is_durable,
             is_over: false,
+        }
+    }
+
+    /// Candidates that were found for an earlier call may be looked for once
+    /// more, when none of them takes this one.
+    pub(crate) fn doubting(self) -> Self {
+        Self {
+            may_look: true,
+            ..self
         }
     }
 
@@ -142,6 +96,7 @@ impl Lifecycle {
             is_accepted: false,
             expires,
             suspect_at: now + bounds.suspect_after,
+            is_broken: false,
             is_open: kept.is_open,
             last: None,
         });
@@ -157,9 +112,17 @@ impl Lifecycle {
         (life, offers)
     }
 
-    /// Hears `event`; `fresh` is the lease of the next offer, if there is one.
-    pub(crate) fn handle(&mut self, event: Event, now: Instant, fresh: LeaseId) -> Vec<Action> {
+    /// Hears `event`; `fresh` is the lease of the next offer, if there is one
+    /// and `gate` lets it pass.
+    pub(crate) fn handle(
+        &mut self,
+        event: Event,
+        now: Instant,
+        fresh: LeaseId,
+        gate: &mut Gate,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.seen = now;
         match event {
             Event::Ranked(peers) => self.ranked(peers, now),
             Event::Accepted(lease) => self.accepted(lease, now, &mut actions),
@@ -174,18 +137,20 @@ impl Lifecycle {
             Event::Cancel => self.end(Err(cancelled()), &mut actions),
             Event::Tick => {}
         }
+        self.doubt(now, gate);
         self.expire(now, &mut actions);
-        self.advance(now, fresh, &mut actions);
+        self.advance(now, fresh, gate, &mut actions);
         actions
     }
 
-    /// When to call again with [`Event::Tick`], at the latest.
+    /// When to call again with [`Event::Tick`], at the latest: what is to come,
+    /// not what was seen already.
     pub(crate) fn next_tick(&self) -> Instant {
-        self.tries
-            .iter()
-            .filter(|t| t.is_open)
-            .map(|t| t.expires.min(t.suspect_at))
+        let open = self.tries.iter().filter(|t| t.is_open);
+        open.flat_map(|t| [t.expires, t.suspect_at])
+            .filter(|at| *at > self.seen)
             .chain(self.next_search())
+            .chain(self.next_offer())
             .chain([self.bounds.deadline])
             .min()
             .unwrap_or(self.bounds.deadline)
@@ -201,8 +166,20 @@ impl Lifecycle {
 
     /// When to look for executors again, if that is what is waited for.
     fn next_search(&self) -> Option<Instant> {
-        let is_idle = self.tries.iter().all(|t| !t.is_open);
-        self.search.next().filter(|_| self.may_search() && is_idle)
+        let is_wanted = self.waiting.is_empty() && self.wants_another_try(self.seen);
+        self.search
+            .next()
+            .filter(|_| self.may_search() && is_wanted)
+    }
+
+    /// When the next may be tried, if that is what is waited for.
+    fn next_offer(&self) -> Option<Instant> {
+        let waits = self.may_offer() && self.wants_another_try(self.seen);
+        Some(self.not_before).filter(|_| waits)
+    }
+
+    fn may_offer(&self) -> bool {
+        !self.is_over && !self.waiting.is_empty() && self.attempts() < self.bounds.max_attempts
     }
 
     /// Nothing is under way and nobody is left to try.
@@ -211,7 +188,7 @@ impl Lifecycle {
     }
 
     fn may_search(&self) -> bool {
-        self.bounds.is_durable && !self.is_over && self.attempts() < self.bounds.max_attempts
+        self.may_look && !self.is_over && self.attempts() < self.bounds.max_attempts
     }
 
     /// Tries so far.
@@ -252,6 +229,7 @@ impl Lifecycle {
         };
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
+        held.is_broken = false;
         if held.last != Some(progress) {
             held.last = Some(progress);
             actions.push(Action::Report(progress));
@@ -332,9 +310,23 @@ impl Lifecycle {
             .filter(|t| t.is_open && t.executor == peer)
         {
             held.suspect_at = held.suspect_at.min(now);
+            held.is_broken = true;
             if !held.is_accepted && may_run_twice {
                 held.expires = now;
             }
+        }
+    }
+
+    /// Silence that may be this node's own is not believed yet.
+    fn doubt(&mut self, now: Instant, gate: &mut Gate) {
+        let is_silent = |t: &Try| t.is_open && now >= t.expires.min(t.suspect_at);
+        if !self.tries.iter().any(is_silent) {
+            return;
+        }
+        let Some(until) = gate.hold(now) else { return };
+        for held in self.tries.iter_mut().filter(|t| is_silent(t)) {
+            held.expires = held.expires.max(until);
+            held.suspect_at = held.suspect_at.max(until);
         }
     }
 
@@ -358,28 +350,61 @@ impl Lifecycle {
         }
     }
 
-    fn advance(&mut self, now: Instant, fresh: LeaseId, actions: &mut Vec<Action>) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        fresh: LeaseId,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) {
         if self.is_over || !self.wants_another_try(now) {
             return;
         }
-        let executor = if self.attempts() < self.bounds.max_attempts {
-            self.waiting.pop_front()
-        } else {
-            None
-        };
-        match executor {
-            Some(executor) => self.offer(executor, now, fresh, actions),
-            None if self.may_search() => self.look(now, actions),
-            None if self.tries.iter().all(|t| !t.is_open) && !self.tries.is_empty() => {
+        if self.may_offer() {
+            return self.next(now, fresh, gate, actions);
+        }
+        if self.may_search() {
+            return self.look(now, actions);
+        }
+        let is_hopeless = self.tries.iter().all(|t| !t.is_open) && !self.search.is_under_way();
+        match is_hopeless && !self.tries.is_empty() {
+            true => {
                 let failure = self.given_up();
                 self.end(Err(failure), actions);
             }
-            None => self.stop_suspecting(),
+            false => self.stop_suspecting(),
+        }
+    }
+
+    /// Offers to the next in line, unless that has to wait.
+    fn next(&mut self, now: Instant, fresh: LeaseId, gate: &mut Gate, actions: &mut Vec<Action>) {
+        if now < self.not_before {
+            return;
+        }
+        match gate.admit(self.kind(), now) {
+            Ok(()) => {
+                if let Some(executor) = self.waiting.pop_front() {
+                    self.offer(executor, now, fresh, actions);
+                }
+            }
+            Err(again) => self.not_before = again,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        let mut open = self.tries.iter().filter(|t| t.is_open).peekable();
+        match (self.tries.is_empty(), open.peek().is_some()) {
+            (true, _) => Kind::First,
+            (false, false) => Kind::Retry,
+            (false, true) => Kind::Hedge {
+                is_broken: open.all(|t| t.is_broken),
+            },
         }
     }
 
     fn look(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if self.search.begin(now) {
+            self.may_look = self.bounds.is_durable;
             actions.push(Action::Find);
         }
     }
@@ -406,6 +431,7 @@ impl Lifecycle {
             is_accepted: false,
             expires,
             suspect_at: expires,
+            is_broken: false,
             is_open: true,
             last: None,
         });

@@ -3,15 +3,19 @@
 //! Takes what drivers note and what executors say, gives each message to the
 //! driver whose lease it is about. A table, nothing more.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{lifecycle, prepare::Prepared};
+use super::{gate::Gate, lifecycle, pace::Pace, prepare::Prepared};
 use crate::{
     compute::{Explanation, Failure, Finished, Record, clock},
+    kubo::format_go_duration,
     mesh::Address,
     model::{Class, Delivery, LeaseId, Message, PeerId, Verdict},
     store::{Memory, RecordRow, Store},
@@ -46,13 +50,25 @@ pub(super) struct Open {
     store: Store,
     max: usize,
     inner: Mutex<Inner>,
+    gate: Mutex<Gate>,
+    pace: Mutex<Pace>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     reserved: usize,
     entries: HashMap<String, Entry>,
-    leases: HashMap<LeaseId, (PeerId, mpsc::Sender<Heard>)>,
+    leases: HashMap<LeaseId, Leased>,
+}
+
+/// A lease of an open invocation.
+#[derive(Debug)]
+struct Leased {
+    peer: PeerId,
+    mailbox: mpsc::Sender<Heard>,
+    since: Instant,
+    /// Its executor spoke of it.
+    is_heard: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +78,16 @@ struct Entry {
     mailbox: Option<mpsc::Sender<Heard>>,
     cancel: CancellationToken,
     over: watch::Sender<bool>,
+    is_pure: bool,
+}
+
+/// The try whose standard error is worth following.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Followed {
+    pub(super) peer: PeerId,
+    pub(super) lease: LeaseId,
+    /// Every try of the call says the same.
+    pub(super) is_pure: bool,
 }
 
 /// A place in the table that was promised and is given back when dropped.
@@ -103,6 +129,7 @@ impl Place<'_> {
             mailbox,
             cancel,
             over: watch::Sender::new(false),
+            is_pure: prepared.manifest.pure,
         };
         self.open
             .inner
@@ -114,11 +141,13 @@ impl Place<'_> {
 
 impl Open {
     /// An empty table of at most `max` open invocations.
-    pub(super) fn new(store: Store, max: usize) -> Self {
+    pub(super) fn new(store: Store, max: usize, ttl: Duration) -> Self {
         Self {
             store,
             max,
             inner: Mutex::default(),
+            gate: Mutex::new(Gate::new(ttl)),
+            pace: Mutex::new(Pace::new(Instant::now())),
         }
     }
 
@@ -126,15 +155,20 @@ impl Open {
     pub(super) fn reserve(&self) -> Result<Place<'_>, Failure> {
         let mut inner = self.inner.lock();
         if inner.entries.len() + inner.reserved >= self.max {
-            return Err(Failure::new(
-                Class::Refused,
-                "busy",
-                format!("{} invocations are open already", self.max),
-            )
-            .with_hint("try again in a second, or raise scheduler.max_open"));
+            return Err(self.busy());
         }
         inner.reserved += 1;
         Ok(Place { open: self })
+    }
+
+    /// No place, and when there may be one.
+    fn busy(&self) -> Failure {
+        let wait = self.pace.lock().refused(Instant::now());
+        let message = format!("{} invocations are open already", self.max);
+        let again = format_go_duration(Duration::from_secs(wait.as_secs().max(1)));
+        Failure::new(Class::Refused, "busy", message)
+            .with_retry_after(wait)
+            .with_hint(format!("try again in {again}, or raise scheduler.max_open"))
     }
 
     /// It is the turn of an invocation that waited; gives what tells its
@@ -155,8 +189,10 @@ impl Open {
 
     /// An invocation waits for its next turn.
     pub(super) fn detach(&self, invocation: &str) {
-        if let Some(entry) = self.inner.lock().entries.get_mut(invocation) {
-            entry.mailbox = None;
+        let mut inner = self.inner.lock();
+        let entry = inner.entries.get_mut(invocation);
+        if let Some(mailbox) = entry.and_then(|entry| entry.mailbox.take()) {
+            self.free(&mut inner, &mailbox);
         }
     }
 
@@ -165,9 +201,27 @@ impl Open {
         self.inner.lock().entries.len()
     }
 
+    /// How many leases each executor holds.
+    pub(super) fn load(&self) -> HashMap<PeerId, u32> {
+        let mut load = HashMap::new();
+        for leased in self.inner.lock().leases.values() {
+            *load.entry(leased.peer).or_default() += 1;
+        }
+        load
+    }
+
     /// Notes a lease of `peer`, so that what it says reaches this driver.
     pub(super) fn lease(&self, lease: LeaseId, peer: PeerId, mailbox: mpsc::Sender<Heard>) {
-        self.inner.lock().leases.insert(lease, (peer, mailbox));
+        let now = Instant::now();
+        let leased = Leased {
+            peer,
+            mailbox,
+            since: now,
+            is_heard: false,
+        };
+        if self.inner.lock().leases.insert(lease, leased).is_none() {
+            self.gate().leased(peer, now);
+        }
     }
 
     /// Whether `from` holds this lease of an open invocation.
@@ -176,7 +230,7 @@ impl Open {
             .lock()
             .leases
             .get(&lease)
-            .is_some_and(|(peer, _)| *peer == from.peer)
+            .is_some_and(|leased| leased.peer == from.peer)
     }
 
     /// Gives an event to the driver of `lease`, if `from` holds it.
@@ -195,22 +249,59 @@ impl Open {
     }
 
     /// The machine of a driver whose mailbox is full hears of it again with
-    /// the next heartbeat or repeated result.
+    /// the next heartbeat, or when its executor is asked.
     fn pass(&self, from: &Address, lease: LeaseId, heard: Heard) -> bool {
+        self.gate().heard(&from.peer, Instant::now());
+        let mut inner = self.inner.lock();
+        let leased = inner.leases.get_mut(&lease);
+        let Some(leased) = leased.filter(|leased| leased.peer == from.peer) else {
+            return false;
+        };
+        leased.is_heard = true;
+        leased.mailbox.try_send(heard).is_ok() || !leased.mailbox.is_closed()
+    }
+
+    /// Leases older than `before`, by executor.
+    pub(super) fn leased_before(&self, before: Instant) -> HashMap<PeerId, Vec<LeaseId>> {
         let inner = self.inner.lock();
-        let holder = inner
-            .leases
-            .get(&lease)
-            .filter(|(peer, _)| *peer == from.peer);
-        holder.is_some_and(|(_, mailbox)| mailbox.try_send(heard).is_ok() || !mailbox.is_closed())
+        let old = inner.leases.iter().filter(|(_, l)| l.since < before);
+        let mut by_peer: HashMap<PeerId, Vec<LeaseId>> = HashMap::new();
+        for (lease, leased) in old {
+            by_peer.entry(leased.peer).or_default().push(*lease);
+        }
+        by_peer
+    }
+
+    /// The newest try that its executor spoke of.
+    pub(super) fn followed(&self, invocation: &str) -> Option<Followed> {
+        let inner = self.inner.lock();
+        let entry = inner.entries.get(invocation)?;
+        let mailbox = entry.mailbox.as_ref()?;
+        let is_its = |leased: &Leased| leased.is_heard && leased.mailbox.same_channel(mailbox);
+        let leases = inner.leases.iter().filter(|(_, leased)| is_its(leased));
+        let (lease, leased) = leases.max_by_key(|(_, leased)| leased.since)?;
+        Some(Followed {
+            peer: leased.peer,
+            lease: *lease,
+            is_pure: entry.is_pure,
+        })
+    }
+
+    /// Leases that `peer` holds and spoke of.
+    pub(super) fn spoken_of(&self, peer: &Address) -> Vec<LeaseId> {
+        let inner = self.inner.lock();
+        let heard = |leased: &Leased| leased.is_heard && leased.peer == peer.peer;
+        let leases = inner.leases.iter().filter(|(_, leased)| heard(leased));
+        leases.map(|(lease, _)| *lease).collect()
     }
 
     /// Tells every driver with a lease there that the link to `peer` broke.
     pub(super) fn unlinked(&self, peer: &Address) {
-        for (holder, mailbox) in self.inner.lock().leases.values() {
-            if *holder == peer.peer {
+        self.gate().broke(&peer.peer, Instant::now());
+        for leased in self.inner.lock().leases.values() {
+            if leased.peer == peer.peer {
                 let event = lifecycle::Event::Down(peer.peer.to_string());
-                let _full_ones_have_heartbeats = mailbox.try_send(Heard::Event(event));
+                let _full_ones_have_heartbeats = leased.mailbox.try_send(Heard::Event(event));
             }
         }
     }
@@ -242,11 +333,29 @@ impl Open {
         let Some(entry) = inner.entries.remove(invocation) else {
             return;
         };
-        inner
-            .leases
-            .retain(|_, (_, mailbox)| !is_same(mailbox, entry.mailbox.as_ref()));
+        if let Some(mailbox) = &entry.mailbox {
+            self.free(&mut inner, mailbox);
+        }
         drop(inner);
+        self.pace.lock().ended(Instant::now());
         entry.over.send_replace(true);
+    }
+
+    /// The leases of a driver that is done are nobody's any more.
+    fn free(&self, inner: &mut Inner, done: &mpsc::Sender<Heard>) {
+        let mut gate = self.gate();
+        inner.leases.retain(|_, leased| {
+            let is_done = leased.mailbox.same_channel(done);
+            if is_done {
+                gate.freed(&leased.peer);
+            }
+            !is_done
+        });
+    }
+
+    /// What every further try passes.
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock()
     }
 
     /// Keeps the record of an ended invocation.
@@ -335,10 +444,6 @@ fn aged(record: &Record) -> Record {
         elapsed_ms: clock::unix_ms().saturating_sub(record.submitted),
         ..record.clone()
     }
-}
-
-fn is_same(mailbox: &mpsc::Sender<Heard>, other: Option<&mpsc::Sender<Heard>>) -> bool {
-    other.is_some_and(|other| mailbox.same_channel(other))
 }
 
 /// A record as a row.

@@ -25,8 +25,8 @@ use tokio::{
 
 use super::{
     prepare::Prepared,
-    recent::{Key, Recent},
     ranking::{Considered, Rules, rank},
+    recent::{Key, Recent},
 };
 use crate::{
     compute::{Explanation, runtime_name},
@@ -77,6 +77,9 @@ pub(super) struct Survey {
     sources: Vec<String>,
 }
 
+/// Leases that this node's calls hold, by executor.
+pub(super) type Load = HashMap<PeerId, u32>;
+
 /// Who was asked, and who waits for the answer.
 type Asked = (PeerId, oneshot::Sender<CandidateReport>);
 
@@ -107,14 +110,14 @@ impl Placement {
     }
 
     /// The same, when few others look too: for what is in no hurry.
-    pub(super) async fn find_in_turn(&self, prepared: &Prepared) -> Found {
+    pub(super) async fn find_in_turn(&self, prepared: &Prepared, load: &Load) -> Found {
         let _turn = self.turns.acquire().await;
-        self.find(prepared).await
+        self.find(prepared, load).await
     }
 
     /// Ranks the candidates for a call; looks for them where none were found
     /// lately.
-    pub(super) async fn find(&self, prepared: &Prepared) -> Found {
+    pub(super) async fn find(&self, prepared: &Prepared, load: &Load) -> Found {
         let (key, now) = (Key::of(prepared), Instant::now());
         if let Some((survey, is_due)) = self.recent.get(&key, now)
             && survey.is_alive(&self.mesh)
@@ -125,9 +128,14 @@ impl Placement {
                     this.look_in_turn(&prepared).await;
                 });
             }
-            return survey.found(prepared, &self.mesh, true);
+            return survey.again(prepared, &self.mesh, load);
         }
-        self.look(prepared).await.found(prepared, &self.mesh, false)
+        self.find_anew(prepared).await
+    }
+
+    /// Looks for candidates, whatever was found before, and ranks them.
+    pub(super) async fn find_anew(&self, prepared: &Prepared) -> Found {
+        self.look(prepared).await.found(prepared)
     }
 
     /// What was found for this call does not hold.
@@ -337,15 +345,24 @@ impl Survey {
         willing.any(|c| c.peer.parse().is_ok_and(|peer| mesh.is_linked(&peer)))
     }
 
+    /// The candidates for a later call: what can be known without asking them
+    /// is known anew.
+    fn again(&self, prepared: &Prepared, mesh: &Mesh, load: &Load) -> Found {
+        let mut survey = self.clone();
+        for considered in &mut survey.considered {
+            refresh(considered, mesh, load);
+        }
+        Found {
+            is_recent: true,
+            ..survey.found(prepared)
+        }
+    }
+
     /// The candidates for one call, best first.
-    fn found(&self, prepared: &Prepared, mesh: &Mesh, is_recent: bool) -> Found {
+    fn found(&self, prepared: &Prepared) -> Found {
         let rules = Rules {
             local_only: prepared.request.local_only && prepared.sought_input().is_some(),
         };
-        let mut considered = self.considered.clone();
-        if is_recent {
-            considered.iter_mut().for_each(|c| refresh(c, mesh));
-        }
         let seed = u64::from_le_bytes(
             prepared
                 .call_cid
@@ -360,7 +377,7 @@ impl Survey {
                 (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
             })
         };
-        let mut explanation = rank(considered, rules, tie);
+        let mut explanation = rank(self.considered.clone(), rules, tie);
         if !prepared.request.placement {
             explanation
                 .candidates
@@ -370,7 +387,7 @@ impl Survey {
             explanation,
             addresses: self.addresses.clone(),
             sources: self.sources.clone(),
-            is_recent,
+            is_recent: false,
         }
     }
 
@@ -403,16 +420,27 @@ impl Survey {
 }
 
 fn is_willing(considered: &Considered) -> bool {
-    considered.answer.as_ref().is_ok_and(|report| report.veto.is_none())
+    considered
+        .answer
+        .as_ref()
+        .is_ok_and(|report| report.veto.is_none())
 }
 
-/// What can be known of a candidate without asking it.
-fn refresh(considered: &mut Considered, mesh: &Mesh) {
-    let Ok(peer) = considered.peer.parse() else { return };
+/// What can be known of a candidate without asking it: its link, and what of
+/// its room the own calls take.
+fn refresh(considered: &mut Considered, mesh: &Mesh, load: &Load) {
+    let Ok(peer) = considered.peer.parse() else {
+        return;
+    };
     if is_willing(considered) && !mesh.is_linked(&peer) {
         considered.answer = Err("its link broke".to_owned());
     }
     considered.rtt = mesh.rtt(&peer).unwrap_or(considered.rtt);
+    if let Ok(report) = &mut considered.answer {
+        let own = load.get(&peer).copied().unwrap_or_default();
+        report.free = report.slots.saturating_sub(own);
+        report.queued = own.saturating_sub(report.slots);
+    }
 }
 
 /// An input that rides along lies with everybody.

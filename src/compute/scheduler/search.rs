@@ -49,6 +49,11 @@ impl Search {
         self.done += 1;
     }
 
+    /// Whether one is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.state == State::UnderWay
+    }
+
     /// When the next may begin; none while one is under way.
     pub(super) const fn next(&self) -> Option<Instant> {
         match self.state {

@@ -17,7 +17,8 @@ pub(super) enum Violation {
     Wrong(u64),
     /// A result for what nobody submitted.
     Phantom(u64),
-    /// Its end came after every bound.
+    /// Its end came after every bound, or by its deadline long after the
+    /// last fault.
     Stuck(u64),
     /// Code with effects ran twice at once.
     Overlap(u64),
@@ -47,7 +48,7 @@ pub(super) fn check(world: &World) -> Vec<Violation> {
                     found.push(Violation::Phantom(*id));
                 }
             }
-            if end.at > DEADLINE + DEADLINE / 2 {
+            if end.is_late || end.at > DEADLINE + DEADLINE / 2 {
                 found.push(Violation::Stuck(*id));
             }
         }

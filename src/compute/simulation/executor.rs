@@ -17,6 +17,7 @@ use crate::{
 
 /// One executor.
 pub(super) struct Executor {
+    peer: PeerId,
     /// Its owner's address, as the machine wants one.
     owner: Address,
     leases: Leases,
@@ -33,6 +34,7 @@ pub(super) struct Executor {
 impl Executor {
     pub(super) fn new() -> Self {
         Self {
+            peer: PeerId::random(),
             owner: Address::from(PeerId::random()),
             leases: Leases::default(),
             runs: BTreeMap::new(),
@@ -41,6 +43,11 @@ impl Executor {
             skew: Duration::ZERO,
             life: 0,
         }
+    }
+
+    /// Its name, as its owner's machine wants one.
+    pub(super) const fn peer(&self) -> PeerId {
+        self.peer
     }
 }
 
@@ -69,8 +76,20 @@ impl World {
                 let sent = self.at_instant(sent);
                 let node = &mut self.executors[which];
                 let owner = node.owner.clone();
-                let settled = node.leases.acknowledged(&owner, &known, &cancel, sent, now);
+                node.leases.extended(&owner, &known, sent);
+                let settled = node.leases.cancelled(&owner, &cancel, now);
                 self.settle(which, settled);
+            }
+            Word::Asked(asked) => {
+                let node = &mut self.executors[which];
+                let owner = node.owner.clone();
+                let (done, unknown) = node.leases.asked(&owner, &asked, now);
+                for delivery in done {
+                    self.tell_owner(which, Word::Result(delivery));
+                }
+                for lease in unknown {
+                    self.tell_owner(which, Word::Decline(lease));
+                }
             }
             Word::ResultAck(lease) | Word::Cancel(lease) => {
                 let node = &mut self.executors[which];

@@ -12,21 +12,24 @@ use super::{
 use crate::{
     compute::{
         Failure,
-        scheduler::lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+        scheduler::{
+            gate::Gate,
+            lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+        },
     },
-    model::{Class, Delivery, LeaseId},
+    model::{Class, Delivery, LeaseId, PeerId},
 };
 
 /// Submit to close.
 pub(super) const DEADLINE: Duration = Duration::from_secs(200);
 
 /// The owner.
-#[derive(Default)]
 pub(super) struct Owner {
     is_down: bool,
+    gate: Gate,
     lives: BTreeMap<u64, Lifecycle>,
-    /// Which invocation a lease is of, of those that are open.
-    leases: BTreeMap<LeaseId, u64>,
+    /// Which invocation a lease is of, of those that are open, and whose it is.
+    leases: BTreeMap<LeaseId, Leased>,
     /// Results that verified, by lease.
     results: BTreeMap<LeaseId, u8>,
     pub(super) disk: Disk,
@@ -36,6 +39,15 @@ pub(super) struct Owner {
     ticks: BTreeMap<u64, Duration>,
     /// Of which invocation each lease ever offered is: the observer's.
     offered: BTreeMap<LeaseId, u64>,
+}
+
+/// A lease of an open invocation.
+#[derive(Clone, Copy)]
+pub(super) struct Leased {
+    id: u64,
+    peer: PeerId,
+    pub(super) since: Duration,
+    is_heard: bool,
 }
 
 /// What survives a crash.
@@ -60,9 +72,30 @@ pub(super) struct Ended {
     pub(super) result: Option<(LeaseId, u8)>,
     /// The winner was the newest try.
     pub(super) is_newest: bool,
+    /// Its time ran out, long after the last fault.
+    pub(super) is_late: bool,
 }
 
 impl Owner {
+    pub(super) fn new() -> Self {
+        Self {
+            is_down: false,
+            gate: Gate::new(TTL),
+            lives: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            results: BTreeMap::new(),
+            disk: Disk::default(),
+            answered: BTreeSet::new(),
+            ticks: BTreeMap::new(),
+            offered: BTreeMap::new(),
+        }
+    }
+
+    /// How many offers were ever made.
+    pub(super) fn offers(&self) -> usize {
+        self.offered.len()
+    }
+
     pub(super) fn invocation_of(&self, lease: LeaseId) -> Option<u64> {
         self.offered.get(&lease).copied()
     }
@@ -117,7 +150,7 @@ impl World {
 
     fn take_up(&mut self, id: u64, row: Row) {
         for held in row.attempts.iter().filter(|held| held.is_open) {
-            self.owner.leases.insert(held.lease, id);
+            self.leased(id, &held.executor, held.lease);
         }
         let bounds = self.bounds(id, row.submitted);
         let (life, offers) = Lifecycle::resumed(bounds, row.attempts, self.instant());
@@ -135,7 +168,10 @@ impl World {
 
     /// A search is over: those who are up, in some order.
     pub(super) fn found(&mut self, id: u64) {
-        let first = self.below(EXECUTORS as u64) as usize;
+        let first = match self.is_quiet {
+            true => id as usize % EXECUTORS,
+            false => self.below(EXECUTORS as u64) as usize,
+        };
         let order = (0..EXECUTORS).map(|n| (first + n) % EXECUTORS);
         let up = order.filter(|which| self.executors[*which].is_up);
         let peers = up.map(|which| which.to_string()).collect();
@@ -147,9 +183,13 @@ impl World {
         let Some(life) = self.owner.lives.get_mut(&id) else {
             return;
         };
-        let actions = life.handle(event, now, fresh);
+        if self.bug == Some(Bug::NoBrake) {
+            self.owner.gate = Gate::new(TTL);
+        }
+        let actions = life.handle(event, now, fresh, &mut self.owner.gate);
         self.act(id, actions);
         if let Some(life) = self.owner.lives.get(&id) {
+            assert!(life.next_tick() > now, "a life that never rests");
             let soonest = self.now + Duration::from_millis(1);
             let due = self.since_base(life.next_tick()).max(soonest);
             if self.owner.ticks.insert(id, due) != Some(due) {
@@ -190,12 +230,12 @@ impl World {
         }
         if is_over && !self.owner.is_down {
             self.owner.lives.remove(&id);
-            self.owner.leases.retain(|_, of| *of != id);
+            self.freed(id);
         }
     }
 
     fn offer(&mut self, id: u64, executor: String, lease: LeaseId) {
-        self.owner.leases.insert(lease, id);
+        self.leased(id, &executor, lease);
         self.owner.offered.insert(lease, id);
         if self.dies_here() {
             return self.kill_owner();
@@ -217,6 +257,51 @@ impl World {
         self.tell_executor(number(&executor), Word::Offer { lease, is_durable });
     }
 
+    /// Notes whose lease is of which invocation.
+    fn leased(&mut self, id: u64, executor: &str, lease: LeaseId) {
+        let (peer, now) = (self.peer(number(executor)), self.instant());
+        let leased = Leased {
+            id,
+            peer,
+            since: self.now,
+            is_heard: false,
+        };
+        if self.owner.leases.insert(lease, leased).is_none() {
+            self.owner.gate.leased(peer, now);
+        }
+    }
+
+    fn freed(&mut self, id: u64) {
+        let gate = &mut self.owner.gate;
+        self.owner.leases.retain(|_, leased| {
+            if leased.id == id {
+                gate.freed(&leased.peer);
+            }
+            leased.id != id
+        });
+    }
+
+    /// The owner asks an executor for the leases that are `wanted`.
+    pub(super) fn owner_asks(&mut self, which: usize, wanted: impl Fn(&Leased) -> bool) {
+        if self.owner.is_down || self.bug == Some(Bug::NoReconcile) {
+            return;
+        }
+        let peer = self.peer(which);
+        let leases = self.owner.leases.iter();
+        let asked: Vec<LeaseId> = leases
+            .filter(|(_, leased)| leased.peer == peer && wanted(leased))
+            .map(|(lease, _)| *lease)
+            .collect();
+        if !asked.is_empty() {
+            self.tell_executor(which, Word::Asked(asked));
+        }
+    }
+
+    /// A link came up.
+    pub(super) fn owner_linked(&mut self, which: usize) {
+        self.owner_asks(which, |leased| leased.is_heard);
+    }
+
     fn close_attempt(&mut self, id: u64, lease: LeaseId) {
         if let Some(row) = self.owner.disk.open.get_mut(&id) {
             for kept in row.attempts.iter_mut().filter(|kept| kept.lease == lease) {
@@ -236,11 +321,13 @@ impl World {
         }
         let won = end.ok();
         let result = won.and_then(|lease| Some((lease, *self.owner.results.get(&lease)?)));
+        let submitted = row.as_ref().map_or(Duration::ZERO, |row| row.submitted);
         let newest = row.and_then(|row| row.attempts.last().map(|kept| kept.lease));
         let ended = Ended {
             at: self.now,
             result,
             is_newest: won == newest,
+            is_late: self.now >= submitted + DEADLINE,
         };
         self.tell(format!("{id} ends: {ended:?}"));
         self.owner.disk.ends.entry(id).or_default().push(ended);
@@ -253,6 +340,8 @@ impl World {
         if self.owner.is_down {
             return;
         }
+        let (peer, now) = (self.peer(from), self.instant());
+        self.owner.gate.heard(&peer, now);
         match word {
             Word::Accept(lease) => self.lease_event(lease, Event::Accepted(lease)),
             Word::Decline(lease) => {
@@ -297,8 +386,14 @@ impl World {
     }
 
     fn lease_event(&mut self, lease: LeaseId, event: Event) {
-        if let Some(id) = self.owner.leases.get(&lease).copied() {
-            self.handle(id, event);
+        let Some(leased) = self.owner.leases.get_mut(&lease) else {
+            return;
+        };
+        leased.is_heard = true;
+        let id = leased.id;
+        match self.is_full() {
+            true => self.tell(format!("a word of {lease} is lost")),
+            false => self.handle(id, event),
         }
     }
 
@@ -307,6 +402,8 @@ impl World {
         if self.owner.is_down {
             return;
         }
+        let (peer, now) = (self.peer(which), self.instant());
+        self.owner.gate.broke(&peer, now);
         let open: Vec<u64> = self.owner.lives.keys().copied().collect();
         for id in open {
             self.handle(id, Event::Down(which.to_string()));
@@ -321,6 +418,7 @@ impl World {
         self.owner.is_down = true;
         self.owner.lives.clear();
         self.owner.leases.clear();
+        self.owner.gate = Gate::new(TTL);
         self.owner.results.clear();
         let down = Duration::from_millis(200 + self.below(5_000));
         self.after(down, Happening::OwnerStarts);

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Bug, executor::Executor, owner::Owner};
-use crate::model::{Delivery, Lease, LeaseId};
+use crate::model::{Delivery, Lease, LeaseId, PeerId};
 
 /// Executors of a mesh.
 pub(super) const EXECUTORS: usize = 4;
@@ -19,6 +19,8 @@ pub(super) const EXECUTORS: usize = 4;
 const INVOCATIONS: u64 = 6;
 /// Faults happen before this.
 const FAULTS_END: Duration = Duration::from_secs(60);
+/// How often an owner asks for its leases, as the program does.
+const RECONCILE: Duration = Duration::from_secs(10);
 /// Everything has an end before this.
 const END: Duration = Duration::from_secs(400);
 /// The test profile's lease.
@@ -39,6 +41,7 @@ pub(super) enum Word {
         cancel: Vec<LeaseId>,
         sent: Duration,
     },
+    Asked(Vec<LeaseId>),
     Result(Delivery),
     ResultAck(LeaseId),
     Cancel(LeaseId),
@@ -59,6 +62,9 @@ pub(super) enum Happening {
     BreakSession(usize),
     Cut(usize),
     Heal(usize),
+    CutAll,
+    HealAll,
+    Reconcile,
     KillOwner,
     KillExecutor(usize),
 }
@@ -66,6 +72,8 @@ pub(super) enum Happening {
 /// The mesh.
 pub(super) struct World {
     pub(super) bug: Option<Bug>,
+    /// Nothing goes wrong by chance.
+    pub(super) is_quiet: bool,
     pub(super) now: Duration,
     base: Instant,
     random: u64,
@@ -86,8 +94,31 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, bug: Option<Bug>) -> Self {
-        let mut world = Self {
+        let mut world = Self::empty(seed, bug, false);
+        world.plan();
+        world
+    }
+
+    /// One in which nothing goes wrong but a short cut of all links while all
+    /// invocations run.
+    pub(super) fn quiet(seed: u64, bug: Option<Bug>) -> Self {
+        let mut world = Self::empty(seed, bug, true);
+        for id in 0..INVOCATIONS {
+            let at = world.below(200);
+            world.at(Duration::from_millis(at), Happening::Submit(id));
+        }
+        for which in 0..EXECUTORS {
+            let at = world.below(500);
+            world.at(Duration::from_millis(at), Happening::Beat(which));
+        }
+        world.at(Duration::from_secs(1), Happening::CutAll);
+        world
+    }
+
+    fn empty(seed: u64, bug: Option<Bug>, is_quiet: bool) -> Self {
+        Self {
             bug,
+            is_quiet,
             now: Duration::ZERO,
             base: Instant::now(),
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d,
@@ -95,14 +126,12 @@ impl World {
             count: 0,
             sessions: [0; EXECUTORS],
             is_cut: [false; EXECUTORS],
-            owner: Owner::default(),
+            owner: Owner::new(),
             executors: (0..EXECUTORS).map(|_| Executor::new()).collect(),
             story: Vec::new(),
             running: BTreeSet::new(),
             overlaps: BTreeSet::new(),
-        };
-        world.plan();
-        world
+        }
     }
 
     /// Submissions and faults, all from the seed.
@@ -111,6 +140,7 @@ impl World {
             let at = self.below(20_000);
             self.at(Duration::from_millis(at), Happening::Submit(id));
         }
+        self.at(RECONCILE, Happening::Reconcile);
         for which in 0..EXECUTORS {
             let at = self.below(500);
             self.at(Duration::from_millis(at), Happening::Beat(which));
@@ -120,7 +150,8 @@ impl World {
         for _ in 0..self.below(12) {
             let at = Duration::from_millis(self.below(FAULTS_END.as_millis() as u64));
             let which = self.below(EXECUTORS as u64) as usize;
-            let fault = match self.below(5) {
+            let fault = match self.below(6) {
+                5 => Happening::CutAll,
                 0 => Happening::KillOwner,
                 1 => Happening::KillExecutor(which),
                 2 | 3 => Happening::Cut(which),
@@ -163,6 +194,9 @@ impl World {
             Happening::BreakSession(which) => self.break_session(which),
             Happening::Cut(which) => self.cut(which),
             Happening::Heal(which) => self.heal(which),
+            Happening::CutAll => self.cut_all(),
+            Happening::HealAll => (0..EXECUTORS).for_each(|which| self.heal(which)),
+            Happening::Reconcile => self.reconcile(),
             Happening::KillOwner => self.kill_owner(),
             Happening::KillExecutor(which) => self.kill_executor(which),
         }
@@ -175,6 +209,17 @@ impl World {
         self.sessions[which] += 1;
         self.owner_unlinked(which);
         self.executor_linked(which);
+        self.owner_linked(which);
+    }
+
+    /// The owner asks every executor for what it counts on.
+    fn reconcile(&mut self) {
+        self.after(RECONCILE, Happening::Reconcile);
+        if let Some(before) = self.now.checked_sub(RECONCILE) {
+            for which in 0..EXECUTORS {
+                self.owner_asks(which, |leased| leased.since < before);
+            }
+        }
     }
 
     fn cut(&mut self, which: usize) {
@@ -182,6 +227,18 @@ impl World {
         self.is_cut[which] = true;
         let lasts = Duration::from_millis(500 + self.below(15_000));
         self.after(lasts, Happening::Heal(which));
+    }
+
+    /// The owner is cut off from all.
+    fn cut_all(&mut self) {
+        self.tell("all are cut off".to_owned());
+        self.is_cut = [true; EXECUTORS];
+        let lasts = match self.is_quiet {
+            true => 800 + self.below(150),
+            false => 500 + self.below(4_000),
+        };
+        let lasts = Duration::from_millis(lasts);
+        self.after(lasts, Happening::HealAll);
     }
 
     fn heal(&mut self, which: usize) {
@@ -205,7 +262,8 @@ impl World {
 
     /// Mostly quick; sometimes as slow as a few retransmissions.
     fn delay(&mut self) -> Duration {
-        let most = if self.below(10) == 0 { 3_000 } else { 30 };
+        let is_slow = self.below(10) == 0 && !self.is_quiet;
+        let most = if is_slow { 3_000 } else { 30 };
         Duration::from_millis(1 + self.below(most))
     }
 
@@ -239,9 +297,19 @@ impl World {
         (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound.max(1)
     }
 
+    /// Whether a driver's mailbox is full right now, so that a word in a living
+    /// session is lost.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.now < FAULTS_END && !self.is_quiet && self.below(40) == 0
+    }
+
     /// Whether a node dies right here: once in a while, beside a commit.
     pub(super) fn dies_here(&mut self) -> bool {
-        self.now < FAULTS_END && self.below(60) == 0
+        self.now < FAULTS_END && !self.is_quiet && self.below(60) == 0
+    }
+
+    pub(super) fn peer(&self, which: usize) -> PeerId {
+        self.executors[which].peer()
     }
 
     pub(super) fn fresh_lease(&mut self) -> LeaseId {

@@ -1,0 +1,225 @@
+//! The mass-failure brake: whether silence is theirs or ours.
+//!
+//! Takes who holds leases, who spoke and whose link broke, with the time; gives
+//! until when a lost lease is not believed. One silent executor is believed at
+//! once; most of them within one ttl are more likely this node's own doing.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::model::PeerId;
+
+/// Fewer lost executors never are a mass failure.
+const FEWEST: usize = 3;
+
+/// An executor that holds leases.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    leases: usize,
+    heard: Instant,
+    broke: Option<Instant>,
+    /// The brake was pulled for its silence already.
+    is_spent: bool,
+}
+
+/// The brake of one owner.
+#[derive(Debug)]
+pub(super) struct Brake {
+    ttl: Duration,
+    holders: HashMap<PeerId, Holder>,
+    held_until: Option<Instant>,
+    is_deaf: bool,
+    was_deaf: bool,
+}
+
+impl Brake {
+    /// A brake that nothing pulled yet.
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            holders: HashMap::new(),
+            held_until: None,
+            is_deaf: false,
+            was_deaf: false,
+        }
+    }
+
+    /// `peer` holds one lease more.
+    pub(super) fn leased(&mut self, peer: PeerId, now: Instant) {
+        let holder = self.holders.entry(peer).or_insert(Holder {
+            leases: 0,
+            heard: now,
+            broke: None,
+            is_spent: false,
+        });
+        holder.leases += 1;
+    }
+
+    /// `peer` holds one lease less.
+    pub(super) fn freed(&mut self, peer: &PeerId) {
+        let Some(holder) = self.holders.get_mut(peer) else {
+            return;
+        };
+        holder.leases = holder.leases.saturating_sub(1);
+        if holder.leases == 0 {
+            self.holders.remove(peer);
+        }
+    }
+
+    /// `peer` spoke.
+    pub(super) fn heard(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(holder) = self.holders.get_mut(peer) {
+            (holder.heard, holder.broke, holder.is_spent) = (now, None, false);
+        }
+    }
+
+    /// The link to `peer` broke.
+    pub(super) fn broke(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(holder) = self.holders.get_mut(peer) {
+            holder.broke.get_or_insert(now);
+        }
+    }
+
+    /// Whether this node's own message came back.
+    pub(super) const fn probed(&mut self, is_back: bool) {
+        self.is_deaf = !is_back;
+    }
+
+    /// A lease fell silent: until when that is not believed, if it is not.
+    pub(super) fn hold(&mut self, now: Instant) -> Option<Instant> {
+        let is_newly_deaf = self.is_deaf && !self.was_deaf;
+        self.was_deaf = self.is_deaf;
+        if self.is_pulled(now) {
+            return self.held_until;
+        }
+        let lost = self.lost(now);
+        let is_mass = lost.len() >= FEWEST && lost.len() * 2 > self.holders.len();
+        if !is_mass && !is_newly_deaf {
+            return None;
+        }
+        for peer in lost {
+            if let Some(holder) = self.holders.get_mut(&peer) {
+                holder.is_spent = true;
+            }
+        }
+        self.held_until = Some(now + self.ttl);
+        self.held_until
+    }
+
+    /// Whether this node suspects itself to be cut off.
+    pub(super) fn is_pulled(&self, now: Instant) -> bool {
+        self.held_until.is_some_and(|until| now < until)
+    }
+
+    /// Those lost within one ttl of the newest loss.
+    fn lost(&self, now: Instant) -> Vec<PeerId> {
+        let fresh = self.holders.iter().filter(|(_, holder)| !holder.is_spent);
+        let lost: Vec<_> = fresh
+            .filter_map(|(peer, holder)| Some((*peer, self.lost_at(holder, now)?)))
+            .collect();
+        let newest = lost.iter().map(|(_, at)| *at).max();
+        lost.into_iter()
+            .filter(|(_, at)| newest.is_some_and(|newest| *at + self.ttl >= newest))
+            .map(|(peer, _)| peer)
+            .collect()
+    }
+
+    /// Since when it counts as lost: since its link broke, or since a
+    /// heartbeat of it is overdue. Where one has missed two, all others that
+    /// are cut off have missed one.
+    fn lost_at(&self, holder: &Holder, now: Instant) -> Option<Instant> {
+        let overdue = holder.heard + self.ttl / 4 + self.ttl / 20;
+        holder.broke.or_else(|| (overdue <= now).then_some(overdue))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(20);
+
+    /// A brake over `count` executors that were all heard `now`.
+    fn over(count: usize, now: Instant) -> (Brake, Vec<PeerId>) {
+        let mut brake = Brake::new(TTL);
+        let peers: Vec<PeerId> = (0..count).map(|_| PeerId::random()).collect();
+        peers.iter().for_each(|peer| brake.leased(*peer, now));
+        (brake, peers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_death_of_one_executor_of_many_or_of_few_is_believed() {
+        let now = Instant::now();
+        for count in [1, 2, 10] {
+            let (mut brake, peers) = over(count, now);
+            brake.broke(&peers[0], now);
+            assert_eq!(brake.hold(now), None, "of {count}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_of_five_lost_within_a_ttl_are_held_for_one_ttl_and_then_believed() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(5, now);
+        brake.broke(&peers[0], now);
+        brake.broke(&peers[1], now);
+        assert_eq!(brake.hold(now), None);
+        brake.broke(&peers[2], now);
+        assert_eq!(brake.hold(now), Some(now + TTL));
+        assert!(brake.is_pulled(now + TTL / 2));
+        let later = now + TTL;
+        for peer in &peers[3..] {
+            brake.heard(peer, later);
+        }
+        assert_eq!(brake.hold(later), None, "they are believed to be dead now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn losses_that_are_further_apart_than_a_ttl_are_no_mass_failure() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(5, now);
+        for (step, peer) in (0..).zip(&peers[..3]) {
+            let at = now + TTL * step * 2;
+            for other in &peers[3..] {
+                brake.heard(other, at);
+            }
+            brake.broke(peer, at);
+            assert_eq!(brake.hold(at), None, "loss {step}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_cut_off_from_all_holds_at_the_first_suspicion() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(10, now);
+        for (step, peer) in (0..).zip(&peers) {
+            brake.heard(peer, now + TTL / 40 * step);
+        }
+        let suspicion = now + TTL / 2 + TTL / 20;
+        assert_eq!(brake.hold(suspicion), Some(suspicion + TTL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_self_probe_holds_once_until_it_came_back() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(1, now);
+        brake.broke(&peers[0], now);
+        brake.probed(false);
+        assert_eq!(brake.hold(now), Some(now + TTL));
+        assert_eq!(brake.hold(now + TTL), None);
+        brake.probed(true);
+        assert_eq!(brake.hold(now + TTL), None);
+        brake.probed(false);
+        assert_eq!(brake.hold(now + TTL), Some(now + TTL * 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_no_lease_any_more_does_not_count() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(4, now);
+        peers.iter().for_each(|peer| brake.broke(peer, now));
+        peers[..2].iter().for_each(|peer| brake.freed(peer));
+        assert_eq!(brake.hold(now), None);
+    }
+}
