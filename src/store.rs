@@ -148,10 +148,19 @@ impl Store {
         }
     }
 
+    /// The same over what may still wait to be written.
+    fn with_memories<T>(
+        &self,
+        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.with(|connection| {
+            self.inner.write_memories(connection);
+            act(connection)
+        })
+    }
+
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        let connection = self.inner.connection.lock();
-        self.inner.write_memories(&connection);
-        act(&connection).map_err(|source| schema::sqlite(&self.inner.path, source))
+        act(&self.inner.connection.lock()).map_err(|source| schema::sqlite(&self.inner.path, source))
     }
 }
 

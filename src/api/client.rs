@@ -38,6 +38,9 @@ pub type Events = BoxStream<'static, Result<InvocationEvent, Failure>>;
 /// Bytes of an event beyond which the other end is not believed.
 const EVENT_MAX: usize = 1 << 20;
 
+/// How long the end of a body may take that has nothing more to say.
+const BODY_END: Duration = Duration::from_millis(5);
+
 /// Bytes of a URL that servers take, with room for the path.
 const QUERY_MAX: usize = 60_000;
 
@@ -475,6 +478,10 @@ fn events(response: Response) -> Events {
             Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
         };
         let goes_on = matches!(&event, Ok(e) if !is_last(e));
+        if matches!(&event, Ok(e) if is_last(e)) {
+            // A body that was read to its end leaves its connection to the next call.
+            let _not_at_once = tokio::time::timeout(BODY_END, lines.next()).await;
+        }
         Some((event, goes_on.then_some(lines)))
     })
     .boxed()

@@ -22,6 +22,9 @@ use crate::{
     model::Class,
 };
 
+/// Events in one piece of a body.
+const MAX_AT_ONCE: usize = 16;
+
 /// `invoke?arg=FUNCTION[&arg=INPUT][&request={…}]`: the events as they happen,
 /// one JSON object per line. With the input `-` the body is the input. A
 /// client that goes away cancels.
@@ -32,7 +35,10 @@ pub(super) async fn invoke<B: Backend>(
 ) -> Result<Response, Refusal> {
     let (request, input) = read(pairs, body)?;
     let events = backend.invoke(request, input).await?;
-    let lines = Body::from_stream(events.map(|event| Ok::<_, Infallible>(line(&event))));
+    // What happened at once is told at once.
+    let lines = events.ready_chunks(MAX_AT_ONCE);
+    let lines = lines.map(|events| Ok::<_, Infallible>(lines_of(&events)));
+    let lines = Body::from_stream(lines);
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
@@ -155,9 +161,12 @@ fn read(pairs: Pairs, body: Body) -> Result<(InvokeRequest, Option<ByteStream>),
     Ok((request, streams.then(stream)))
 }
 
-fn line(event: &InvocationEvent) -> Bytes {
-    let mut text = serde_json::to_vec(event).unwrap_or_default();
-    text.push(b'\n');
+fn lines_of(events: &[InvocationEvent]) -> Bytes {
+    let mut text = Vec::new();
+    for event in events {
+        text.extend(serde_json::to_vec(event).unwrap_or_default());
+        text.push(b'\n');
+    }
     text.into()
 }
 

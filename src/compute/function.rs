@@ -178,10 +178,12 @@ impl Functions {
         reference: &str,
         wait: Duration,
     ) -> Result<(Cid, Manifest), Failure> {
-        let cid = match self.named(reference)? {
-            Some(known) => parse_cid(&known.function)?,
-            None if is_name(reference) => return Err(unknown(reference)),
-            None => self.resolve_path(reference, wait).await?,
+        let cid = match is_name(reference) {
+            true => match self.named(reference)? {
+                Some(known) => parse_cid(&known.function)?,
+                None => return Err(unknown(reference)),
+            },
+            false => self.resolve_path(reference, wait).await?,
         };
         Ok((cid, self.content.manifest(&cid, wait).await?))
     }

@@ -1,8 +1,8 @@
 //! Memories: written a moment later, many in one transaction.
 //!
 //! Takes rows that no promise rests on, so that whoever has a result waits for
-//! no disk. Every statement writes first what waits, so nobody reads an older
-//! state. What cannot be written is forgotten, with a warning.
+//! no disk. Who reads such rows writes first what waits, so nobody reads an
+//! older state. What cannot be written is forgotten, with a warning.
 
 use std::time::Duration;
 

@@ -118,12 +118,12 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn remove_receipt(&self, cid: &str) -> Result<(), Error> {
-        self.with(|db| db.execute("DELETE FROM receipts WHERE cid = ?1", [cid]))
+        self.with_memories(|db| db.execute("DELETE FROM receipts WHERE cid = ?1", [cid]))
             .map(|_| ())
     }
 
     fn receipt_where(&self, condition: &str, value: &str) -> Result<Option<ReceiptRow>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             db.prepare_cached(&format!("{RECEIPT} WHERE {condition}"))?
                 .query_row([value], receipt)
                 .optional()
@@ -135,7 +135,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn block(&self, cid: &Cid) -> Result<Option<Vec<u8>>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             db.prepare_cached("SELECT data FROM blocks WHERE cid = ?1")?
                 .query_row([cid.to_string()], |row| row.get(0))
                 .optional()
@@ -147,7 +147,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn records(&self, count: u32) -> Result<Vec<RecordRow>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             db.prepare_cached(
                 "SELECT invocation, at_ms, body FROM records ORDER BY at_ms DESC LIMIT ?1",
             )?
@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn records_like(&self, prefix: &str) -> Result<Vec<RecordRow>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             db.prepare_cached(
                 "SELECT invocation, at_ms, body FROM records WHERE substr(invocation, 1, length(?1)) = ?1 LIMIT 2",
             )?
@@ -175,7 +175,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn sizes(&self) -> Result<Vec<(String, u64, u64)>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             let count = |kind: &str, bytes: &str| {
                 db.query_row(
                     &format!("SELECT count(*), coalesce(sum(length({bytes})), 0) FROM {kind}"),
@@ -199,7 +199,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn forget_before(&self, before_ms: u64) -> Result<u64, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             let mut forgotten = 0;
             for table in ["receipts", "blocks", "journal"] {
                 let statement = format!("DELETE FROM {table} WHERE at_ms < ?1");
@@ -252,7 +252,7 @@ impl Store {
     /// # Errors
     /// As [`Self::put_function`].
     pub fn executors(&self, count: u32) -> Result<Vec<(String, String)>, Error> {
-        self.with(|db| {
+        self.with_memories(|db| {
             db.prepare_cached("SELECT peer, addresses FROM executors ORDER BY at_ms DESC LIMIT ?1")?
                 .query_map([count], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()

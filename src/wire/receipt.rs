@@ -3,8 +3,12 @@
 use ed25519_dalek::SigningKey;
 use libp2p_identity::PeerId;
 
-use super::{KeyId, Refusal, binding, dagcbor, key};
-use crate::model::{RECEIPT_TAG, Receipt};
+use super::{
+    KeyId, Refusal,
+    binding::{self, Bound},
+    dagcbor, key,
+};
+use crate::model::{Binding, RECEIPT_TAG, Receipt};
 
 const DOMAIN: &[u8] = b"timerose/receipt/1\0";
 
@@ -35,10 +39,21 @@ pub fn sign(mut receipt: Receipt, signer: &SigningKey) -> Result<Receipt, Refusa
 /// [`Refusal::Version`], [`Refusal::Binding`], [`Refusal::Expired`] or
 /// [`Refusal::Signature`].
 pub fn verify(receipt: &Receipt) -> Result<Verified, Refusal> {
+    verify_with(receipt, |binding| binding::verify_ever(binding))
+}
+
+/// The same, where `bound` checks bindings, or knows some that were checked.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    receipt: &Receipt,
+    bound: impl FnOnce(&Binding) -> Result<Bound, Refusal>,
+) -> Result<Verified, Refusal> {
     if receipt.timerose != RECEIPT_TAG {
         return Err(Refusal::Version);
     }
-    let bound = binding::verify_ever(&receipt.binding)?;
+    let bound = bound(&receipt.binding)?;
     if receipt.executor != receipt.binding.body.peer {
         return Err(Refusal::Binding);
     }

@@ -215,7 +215,8 @@ impl Driver {
             Heard::Result(from, delivery) => (from, delivery),
         };
         let lease = delivery.lease;
-        match verify::verify(&delivery, &from.peer, lease, &self.prepared) {
+        let bindings = &self.open.bindings;
+        match verify::verify(&delivery, &from.peer, lease, &self.prepared, bindings) {
             Err(why) => {
                 info!(peer.id = %from, %why, "a receipt was refused");
                 Event::Forged(lease, why)

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{gate::Gate, lifecycle, pace::Pace, prepare::Prepared};
+use super::{gate::Gate, lifecycle, pace::Pace, prepare::Prepared, verify::Bindings};
 use crate::{
     compute::{Explanation, Failure, Finished, Record, clock},
     kubo::format_go_duration,
@@ -52,6 +52,8 @@ pub(super) struct Open {
     inner: Mutex<Inner>,
     gate: Mutex<Gate>,
     pace: Mutex<Pace>,
+    /// Whose receipts verify without another look at the node's signature.
+    pub(super) bindings: Bindings,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +149,7 @@ impl Open {
             max,
             inner: Mutex::default(),
             gate: Mutex::new(Gate::new(ttl)),
+            bindings: Bindings::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
         }
     }

@@ -3,12 +3,45 @@
 //! Takes a delivery and what was asked for, gives the receipt, or why it does
 //! not count.
 
+use moka::sync::Cache;
+
 use super::prepare::Prepared;
 use crate::{
     compute::Failure,
-    model::{Class, Delivery, LeaseId, PeerId, Receipt},
-    wire,
+    model::{Binding, Cid, Class, Delivery, LeaseId, PeerId, Receipt},
+    wire::{
+        self, Refusal,
+        binding::{self, Bound},
+        block::DAG_CBOR,
+        cid_of, dagcbor,
+    },
 };
+
+/// Bindings that are remembered.
+const MAX_BINDINGS: u64 = 1_024;
+
+/// Bindings that were checked: an executor signs a day's receipts under one or
+/// two of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Bindings(Cache<Cid, Bound>);
+
+impl Default for Bindings {
+    fn default() -> Self {
+        Self(Cache::new(MAX_BINDINGS))
+    }
+}
+
+impl Bindings {
+    fn check(&self, binding: &Binding) -> Result<Bound, Refusal> {
+        let name = cid_of(DAG_CBOR, &dagcbor::encode(binding)?);
+        if let Some(known) = self.0.get(&name) {
+            return Ok(known);
+        }
+        let bound = binding::verify_ever(binding)?;
+        self.0.insert(name, bound.clone());
+        Ok(bound)
+    }
+}
 
 /// A receipt that was verified, and what it says.
 #[derive(Clone, Debug)]
@@ -28,9 +61,11 @@ pub(super) fn verify(
     from: &PeerId,
     lease: LeaseId,
     asked: &Prepared,
+    bindings: &Bindings,
 ) -> Result<Verified, String> {
-    let (receipt, _signer) =
-        wire::receipt::open(&delivery.receipt).map_err(|refusal| refusal.to_string())?;
+    let receipt: Receipt = dagcbor::decode(&delivery.receipt).map_err(|why| why.to_string())?;
+    let signed = wire::receipt::verify_with(&receipt, |binding| bindings.check(binding));
+    signed.map_err(|refusal| refusal.to_string())?;
     if receipt.executor != from.to_string() {
         return Err(format!(
             "it is signed by {}, not by the executor",
