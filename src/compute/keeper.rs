@@ -30,6 +30,9 @@ const MAX_WAITING: usize = 4_096;
 const MAX_BATCH: usize = 512;
 /// How long a batch gathers.
 const GATHER: Duration = Duration::from_millis(300);
+/// How long a batch gathers that somebody waits for: what comes while one batch
+/// is stored is in the next anyway.
+const HURRY: Duration = Duration::from_millis(20);
 /// Tries before a batch is left in the store.
 const TRIES: u32 = 5;
 /// Pause after a failed try, growing with each.
@@ -97,11 +100,16 @@ impl Keeper {
 
 async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Item>) {
     while let Some(first) = blocks.recv().await {
+        let mut is_awaited = first.kept.is_some();
         let mut batch = vec![first];
-        let until = tokio::time::Instant::now() + GATHER;
+        let began = tokio::time::Instant::now();
         while batch.len() < MAX_BATCH {
+            let until = began + if is_awaited { HURRY } else { GATHER };
             match tokio::time::timeout_at(until, blocks.recv()).await {
-                Ok(Some(block)) => batch.push(block),
+                Ok(Some(item)) => {
+                    is_awaited |= item.kept.is_some();
+                    batch.push(item);
+                }
                 Ok(None) | Err(_) => break,
             }
         }

@@ -136,7 +136,12 @@ impl Driver {
             let mut is_over = false;
             for action in actions.drain(..) {
                 match action {
-                    Action::Find => finding = Some(self.find().boxed()).into(),
+                    Action::Find => {
+                        if course.life.attempts() > 0 {
+                            self.placement.forget(&self.prepared);
+                        }
+                        finding = Some(self.find().boxed()).into();
+                    }
                     Action::Finish(end) => {
                         self.end(&mut course, end).await;
                         is_over = true;

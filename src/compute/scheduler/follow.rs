@@ -47,7 +47,10 @@ impl Followers {
     fn ask(&self, peer: PeerId) -> (u64, oneshot::Receiver<Piece>) {
         let (answer, piece) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.asked.lock().insert(id, (peer, answer));
+        let mut asked = self.asked.lock();
+        asked.retain(|_, (_, answer)| !answer.is_closed());
+        asked.insert(id, (peer, answer));
+        drop(asked);
         (id, piece)
     }
 

@@ -69,8 +69,9 @@ struct Leased {
     peer: PeerId,
     mailbox: mpsc::Sender<Heard>,
     since: Instant,
-    /// Its executor spoke of it.
-    is_heard: bool,
+    /// Its offer may be under way still: its executor did not speak of it, and
+    /// the link did not break since.
+    is_under_way: bool,
 }
 
 #[derive(Debug)]
@@ -220,7 +221,7 @@ impl Open {
             peer,
             mailbox,
             since: now,
-            is_heard: false,
+            is_under_way: true,
         };
         if self.inner.lock().leases.insert(lease, leased).is_none() {
             self.gate().leased(peer, now);
@@ -260,7 +261,7 @@ impl Open {
         let Some(leased) = leased.filter(|leased| leased.peer == from.peer) else {
             return false;
         };
-        leased.is_heard = true;
+        leased.is_under_way = false;
         leased.mailbox.try_send(heard).is_ok() || !leased.mailbox.is_closed()
     }
 
@@ -275,12 +276,12 @@ impl Open {
         by_peer
     }
 
-    /// The newest try that its executor spoke of.
+    /// The newest try whose offer is not under way any more.
     pub(super) fn followed(&self, invocation: &str) -> Option<Followed> {
         let inner = self.inner.lock();
         let entry = inner.entries.get(invocation)?;
         let mailbox = entry.mailbox.as_ref()?;
-        let is_its = |leased: &Leased| leased.is_heard && leased.mailbox.same_channel(mailbox);
+        let is_its = |leased: &Leased| !leased.is_under_way && leased.mailbox.same_channel(mailbox);
         let leases = inner.leases.iter().filter(|(_, leased)| is_its(leased));
         let (lease, leased) = leases.max_by_key(|(_, leased)| leased.since)?;
         Some(Followed {
@@ -290,19 +291,20 @@ impl Open {
         })
     }
 
-    /// Leases that `peer` holds and spoke of.
-    pub(super) fn spoken_of(&self, peer: &Address) -> Vec<LeaseId> {
+    /// Leases that `peer` holds, if their offers reached it.
+    pub(super) fn arrived_at(&self, peer: &Address) -> Vec<LeaseId> {
         let inner = self.inner.lock();
-        let heard = |leased: &Leased| leased.is_heard && leased.peer == peer.peer;
-        let leases = inner.leases.iter().filter(|(_, leased)| heard(leased));
+        let is_its = |leased: &Leased| !leased.is_under_way && leased.peer == peer.peer;
+        let leases = inner.leases.iter().filter(|(_, leased)| is_its(leased));
         leases.map(|(lease, _)| *lease).collect()
     }
 
     /// Tells every driver with a lease there that the link to `peer` broke.
     pub(super) fn unlinked(&self, peer: &Address) {
         self.gate().broke(&peer.peer, Instant::now());
-        for leased in self.inner.lock().leases.values() {
+        for leased in self.inner.lock().leases.values_mut() {
             if leased.peer == peer.peer {
+                leased.is_under_way = false;
                 let event = lifecycle::Event::Down(peer.peer.to_string());
                 let _full_ones_have_heartbeats = leased.mailbox.try_send(Heard::Event(event));
             }

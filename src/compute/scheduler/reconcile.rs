@@ -31,10 +31,10 @@ impl Scheduler {
         }
     }
 
-    /// A link came up: whatever this executor spoke of before is asked for at
-    /// once. What it did not speak of may still be under way to it.
+    /// A link came up: what was offered over an earlier one, or was spoken of,
+    /// is asked for at once. All else may still be under way.
     pub(crate) fn linked(&self, peer: &Address) {
-        self.ask(peer, &self.open.spoken_of(peer));
+        self.ask(peer, &self.open.arrived_at(peer));
     }
 
     fn ask(&self, peer: &Address, leases: &[LeaseId]) {

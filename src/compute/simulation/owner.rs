@@ -47,7 +47,7 @@ pub(super) struct Leased {
     id: u64,
     peer: PeerId,
     pub(super) since: Duration,
-    is_heard: bool,
+    is_under_way: bool,
 }
 
 /// What survives a crash.
@@ -264,7 +264,7 @@ impl World {
             id,
             peer,
             since: self.now,
-            is_heard: false,
+            is_under_way: true,
         };
         if self.owner.leases.insert(lease, leased).is_none() {
             self.owner.gate.leased(peer, now);
@@ -299,7 +299,7 @@ impl World {
 
     /// A link came up.
     pub(super) fn owner_linked(&mut self, which: usize) {
-        self.owner_asks(which, |leased| leased.is_heard);
+        self.owner_asks(which, |leased| !leased.is_under_way);
     }
 
     fn close_attempt(&mut self, id: u64, lease: LeaseId) {
@@ -389,7 +389,7 @@ impl World {
         let Some(leased) = self.owner.leases.get_mut(&lease) else {
             return;
         };
-        leased.is_heard = true;
+        leased.is_under_way = false;
         let id = leased.id;
         match self.is_full() {
             true => self.tell(format!("a word of {lease} is lost")),
@@ -404,6 +404,10 @@ impl World {
         }
         let (peer, now) = (self.peer(which), self.instant());
         self.owner.gate.broke(&peer, now);
+        let leases = self.owner.leases.values_mut();
+        for leased in leases.filter(|leased| leased.peer == peer) {
+            leased.is_under_way = false;
+        }
         let open: Vec<u64> = self.owner.lives.keys().copied().collect();
         for id in open {
             self.handle(id, Event::Down(which.to_string()));
