@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod calls;
 mod durable;
 mod faults;
@@ -21,5 +22,11 @@ mod harness;
 mod kubo_config;
 mod kubo_contract;
 mod load;
+mod network;
+mod network_chain;
+mod network_loss;
+mod overload;
 mod placement;
+mod process;
+mod process_disk;
 mod torture;
