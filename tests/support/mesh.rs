@@ -125,8 +125,8 @@ impl Mesh {
         invoke(&self.client(index), request).await
     }
 
-    /// Every node lists every other.
-    async fn is_whole(&self) {
+    /// Waits until every node lists every other.
+    pub(crate) async fn is_whole(&self) {
         for index in 0..self.all().len() {
             let client = self.client(index);
             until("every node knows every other", async || {

@@ -5,13 +5,16 @@
 //! iptables in the namespace of one node. Needs root, `ip` and `iptables`.
 //! Everything is removed when it is dropped; end the nodes in it before that.
 
+pub(crate) mod delay;
+
 use std::{
     net::Ipv4Addr,
+    path::Path,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use timerose::cli::dev::Place;
+use timerose::cli::dev::{Place, Process};
 
 use super::skip::skip;
 
@@ -131,6 +134,26 @@ impl Network {
             said("tc", &shaped)?;
         }
         Ok(())
+    }
+
+    /// Packets wait at this node, each way, for as long as the process lives;
+    /// `waits` is the name of the ignored test that calls [`delay::delay`].
+    pub(crate) async fn delay(&self, node: usize, waits: &str, log: &Path) -> Result<Process, String> {
+        let program = std::env::current_exe().unwrap();
+        let mut command = tokio::process::Command::new("ip");
+        let namespace = self.namespace(node);
+        command.args(["netns", "exec", &namespace]).arg(program);
+        command.args(["--exact", waits, "--ignored", "--nocapture"]);
+        command.env(delay::LEAVE, "1");
+        let process = Process::start("delay", command, log).unwrap();
+        super::eventually("packets can wait", || process.log().contains(delay::READY)).await;
+        let number = delay::QUEUE.to_string();
+        for (chain, link) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
+            let queue = ["-j", "NFQUEUE", "--queue-num", &number];
+            let rule = [&["-A", chain, link, LINK][..], &queue].concat();
+            self.iptables(node, &rule)?;
+        }
+        Ok(process)
     }
 
     /// Undoes whatever was cut or lost at this node.
