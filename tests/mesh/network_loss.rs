@@ -71,7 +71,7 @@ async fn lost_packets_make_calls_slower_and_lose_none() {
     mesh.is_whole().await;
     let function = mesh.deploy(0, SLOW.as_bytes()).await;
     let clean = slowest_of_a_hundred(&mesh, &function, 0).await;
-    for (share, percent, in_a_row, times) in [(1, 5, 3, 3), (2, 20, 5, 10)] {
+    for (share, percent, in_a_row, times) in [(1, 5, 3, 3), (2, 20, 6, 10)] {
         network.lose(percent);
         let lossy = slowest_of_a_hundred(&mesh, &function, share * CALLS).await;
         network.heal_all();

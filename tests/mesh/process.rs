@@ -81,6 +81,20 @@ async fn a_caller_that_died_finds_its_invocation_under_its_key() {
     mesh.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_callers_with_one_key_at_the_same_time_get_the_same_invocation() {
+    let mesh = Mesh::start(1).await;
+    let function = mesh.deploy(0, SLOW.as_bytes()).await;
+    let request = |number| keyed(&function, number);
+    let submit = || Batch::submit(mesh.client(0), 0..CALLERS, request);
+    let (one, other) = tokio::join!(submit(), submit());
+    assert!(one.names().eq(other.names()));
+    one.all_right().await;
+    let home = mesh.node(0).sidecar.home();
+    assert_eq!(count(home, "SELECT count(*) FROM records"), CALLERS);
+    mesh.end().await;
+}
+
 /// Kills a Kubo under work of node 0 that runs on node 1.
 async fn kubo_dies_under_work(of: usize) {
     let mut mesh = Mesh::with_short_leases(2).await;
@@ -116,8 +130,9 @@ async fn work_survives_the_death_of_its_executors_kubo() {
 /// How long Kubo is frozen.
 const FROZEN: Duration = Duration::from_secs(15);
 
-/// Connections to a frozen Kubo, each with a request in it.
-const MAX_PENDING: usize = 64;
+/// Connections to a frozen Kubo, each with a request in it: one for each of the
+/// invocations that are driven at once, and some beside.
+const MAX_PENDING: usize = 128 + 32;
 
 /// What a sidecar may grow meanwhile.
 const MAX_GROWTH: u64 = 32 << 20;
@@ -162,7 +177,7 @@ async fn a_frozen_kubo_piles_nothing_up_and_work_goes_on_after_it() {
     let submitted = async {
         tokio::join!(
             Batch::submit(client, 100..150, far),
-            Batch::submit(mesh.client(1), 200..300, near),
+            Batch::submit(mesh.client(1), 200..500, near),
         )
     };
     let watched = async {
