@@ -318,6 +318,10 @@ impl Executor {
                 let reason = "cannot keep a journal".to_owned();
                 return e.send(from, Message::Decline { lease, reason });
             }
+            if offer.durable && cancel.is_cancelled() {
+                // It was ended, and forgotten, before it stood in the journal.
+                return e.settle(lease);
+            }
             e.send(from.clone(), Message::Accept { lease });
             e.attempt(from, offer, cancel, meter).await;
         });
@@ -370,8 +374,10 @@ impl Executor {
         if is_durable {
             self.journalled(lease, &from, Some(&delivery)).await;
         }
-        if let Some(owner) = self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
-            self.send(owner, Message::Result(delivery));
+        match self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
+            Some(owner) => self.send(owner, Message::Result(delivery)),
+            None if is_durable => self.settle(lease),
+            None => {}
         }
     }
 
