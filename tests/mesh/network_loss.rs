@@ -48,7 +48,10 @@ async fn slowest_of_a_hundred(mesh: &Mesh, function: &str, first: u64) -> Durati
                 };
                 let finished = invoke(&client, &request).await;
                 let output = finished.unwrap().output.parse().unwrap();
-                assert_eq!(timerose::wire::cid_of(0x55, oracle(number).as_bytes()), output);
+                assert_eq!(
+                    timerose::wire::cid_of(0x55, oracle(number).as_bytes()),
+                    output
+                );
                 took.push(began.elapsed());
             }
             took
@@ -115,7 +118,9 @@ async fn a_slow_link_loses_no_lease() {
     }
     let executor = mesh.peer(1);
     let began = Instant::now();
-    mesh.invoke(0, &slow_on(&function, &executor, 0, 1)).await.unwrap();
+    mesh.invoke(0, &slow_on(&function, &executor, 0, 1))
+        .await
+        .unwrap();
     let took = began.elapsed();
     assert!(took > WAITS * 2, "the link is not slow: {took:?}");
     let request = |number| slow_on(&function, &executor, number, 2 * TENTH);

@@ -25,10 +25,10 @@ use crate::{
 };
 
 /// What everybody submits together.
-const SUBMISSIONS: u64 = 20_000;
+const SUBMISSIONS: u64 = 4_000;
 
-/// What a node keeps open; more is refused.
-const MAX_OPEN: usize = 10_000;
+/// What the node keeps open; more is refused.
+const MAX_OPEN: usize = 2_000;
 
 /// Requests under way at once.
 const AT_ONCE: usize = 64;
@@ -73,7 +73,12 @@ fn states(records: &[Record]) -> BTreeMap<&str, usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overloaded_node_says_that_it_is_busy_and_drops_nothing_it_took() {
-    let mesh = Mesh::start(2).await;
+    let mesh = Mesh::of(2, |options| {
+        let key = "TIMEROSE_SCHEDULER__MAX_OPEN".to_owned();
+        options.environment = vec![(key, MAX_OPEN.to_string())];
+    })
+    .await;
+    mesh.is_whole().await;
     let function = mesh.deploy(0, SLOW.as_bytes()).await;
     let (client, is_over) = (mesh.client(0), AtomicBool::new(false));
     let flood = async {
@@ -86,7 +91,11 @@ async fn an_overloaded_node_says_that_it_is_busy_and_drops_nothing_it_took() {
             answers.buffer_unordered(AT_ONCE).collect().await;
         println!("{SUBMISSIONS} were answered in {:?}", began.elapsed());
         let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, a)| a.is_ok());
-        assert!(refused.iter().all(|(_, a)| a.as_ref().unwrap_err().code == "busy"));
+        assert!(
+            refused
+                .iter()
+                .all(|(_, a)| a.as_ref().unwrap_err().code == "busy")
+        );
         let names = taken.into_iter().map(|(n, a)| (n, a.unwrap().invocation));
         let names: Vec<(u64, String)> = names.collect();
         println!("{} were taken, {} refused", names.len(), refused.len());
@@ -105,7 +114,11 @@ async fn an_overloaded_node_says_that_it_is_busy_and_drops_nothing_it_took() {
     let records = batch.ended_right().await;
     let states = states(&records);
     println!("{states:?}");
-    assert!(states.keys().all(|state| ["cancelled", "succeeded"].contains(state)));
+    assert!(
+        states
+            .keys()
+            .all(|state| ["cancelled", "succeeded"].contains(state))
+    );
     mesh.end().await;
 }
 
@@ -129,14 +142,20 @@ async fn a_storm_of_cancels_ends_all_and_none_of_them_succeeds_later() {
         let home = mesh.node(node).sidecar.home();
         until("no executor holds a lease", async || journalled(home) == 0).await;
     }
-    println!("final within {slowest:?}, executors free {:?} later", stormed.elapsed());
+    println!(
+        "final within {slowest:?}, executors free {:?} later",
+        stormed.elapsed()
+    );
     assert!(stormed.elapsed() < FINAL, "{:?}", stormed.elapsed());
     assert!(slowest < FINAL, "{slowest:?}");
     let records = batch.ended_right().await;
     println!("{:?}", states(&records));
     let is_final = |r: &Record| ["cancelled", "succeeded"].contains(&r.state.as_str());
     assert!(records.iter().all(is_final));
-    let at_once: BTreeMap<_, _> = ended.iter().map(|(r, _)| (&r.invocation, &r.state)).collect();
+    let at_once: BTreeMap<_, _> = ended
+        .iter()
+        .map(|(r, _)| (&r.invocation, &r.state))
+        .collect();
     assert!(records.iter().all(|r| at_once[&r.invocation] == &r.state));
     let cancelled = records.iter().filter(|r| r.state == "cancelled").count() as u64;
     assert!(cancelled > CANCELS / 2, "only {cancelled} were cancelled");

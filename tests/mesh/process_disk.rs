@@ -55,7 +55,10 @@ impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
         let at = self.folder.to_str().unwrap();
         let unmounted = run("umount", &["--lazy", at]);
-        assert!(unmounted.is_ok() || std::thread::panicking(), "{unmounted:?}");
+        assert!(
+            unmounted.is_ok() || std::thread::panicking(),
+            "{unmounted:?}"
+        );
     }
 }
 
@@ -85,7 +88,10 @@ async fn a_full_disk_promises_nothing_and_loses_nothing() {
     let client = mesh.client(0);
     let (mut kept, mut refused) = (Vec::new(), None::<Failure>);
     for number in 0..MOST {
-        match client.submit(&slow(&function, number, TENTH / 10), None).await {
+        match client
+            .submit(&slow(&function, number, TENTH / 10), None)
+            .await
+        {
             Ok(record) => kept.push((number, record.invocation)),
             Err(failure) => {
                 refused = Some(failure);

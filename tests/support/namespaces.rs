@@ -115,8 +115,18 @@ impl Network {
     pub(crate) fn lose(&self, percent: u32) {
         let share = format!("{}", f64::from(percent) / 100.0);
         let rule = [
-            "-A", "INPUT", "-i", LINK, "-m", "statistic", "--mode", "random", "--probability",
-            &share, "-j", "DROP",
+            "-A",
+            "INPUT",
+            "-i",
+            LINK,
+            "-m",
+            "statistic",
+            "--mode",
+            "random",
+            "--probability",
+            &share,
+            "-j",
+            "DROP",
         ];
         for node in 0..self.count {
             self.iptables(node, &rule).unwrap();
@@ -138,7 +148,12 @@ impl Network {
 
     /// Packets wait at this node, each way, for as long as the process lives;
     /// `waits` is the name of the ignored test that calls [`delay::delay`].
-    pub(crate) async fn delay(&self, node: usize, waits: &str, log: &Path) -> Result<Process, String> {
+    pub(crate) async fn delay(
+        &self,
+        node: usize,
+        waits: &str,
+        log: &Path,
+    ) -> Result<Process, String> {
         let program = std::env::current_exe().unwrap();
         let mut command = tokio::process::Command::new("ip");
         let namespace = self.namespace(node);

@@ -14,7 +14,10 @@ pub(crate) fn count(home: &Path, sql: &str) -> u64 {
 
 /// Results in an executor's journal: done, and nobody took them yet.
 pub(crate) fn undelivered(home: &Path) -> u64 {
-    count(home, "SELECT count(*) FROM journal WHERE delivery IS NOT NULL")
+    count(
+        home,
+        "SELECT count(*) FROM journal WHERE delivery IS NOT NULL",
+    )
 }
 
 /// Leases in an executor's journal.

@@ -121,7 +121,9 @@ fn packets(mut messages: &[u8]) -> Vec<u32> {
         let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]);
         let length = usize::try_from(length).unwrap();
         let (message, rest) = messages.split_at(length.min(messages.len()));
-        messages = rest.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+        messages = rest
+            .get(length.next_multiple_of(4) - length..)
+            .unwrap_or_default();
         let kind = u16::from_ne_bytes([header[4], header[5]]);
         assert_eq!(kind, PACKET, "the kernel refused something: {message:?}");
         // The packet's header is the first attribute.
