@@ -14,6 +14,7 @@ mod sidecar;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf};
 
+pub use environment::Place;
 pub use error::Error;
 pub use kubo::{KuboDaemon, KuboOptions};
 pub use nodes::{Node, Nodes, NodesOptions, folder, start_kubos};

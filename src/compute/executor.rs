@@ -334,6 +334,10 @@ impl Executor {
                 let reason = "cannot keep a journal".to_owned();
                 return e.send(from, Message::Decline { lease, reason });
             }
+            if offer.durable && cancel.is_cancelled() {
+                // It was ended, and forgotten, before it stood in the journal.
+                return e.settle(lease);
+            }
             let attempt = e.attempt(from.clone(), offer, cancel, meter);
             tokio::pin!(attempt);
             // A result that comes at once says that the lease was taken.
@@ -396,8 +400,10 @@ impl Executor {
         if is_durable {
             self.journalled(lease, &from, Some(&delivery)).await;
         }
-        if let Some(owner) = self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
-            self.send(owner, Message::Result(delivery));
+        match self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
+            Some(owner) => self.send(owner, Message::Result(delivery)),
+            None if is_durable => self.settle(lease),
+            None => {}
         }
         drop(work);
     }

@@ -163,7 +163,8 @@ impl Store {
     pub fn records_like(&self, prefix: &str) -> Result<Vec<RecordRow>, Error> {
         self.with_memories(|db| {
             db.prepare_cached(
-                "SELECT invocation, at_ms, body FROM records WHERE substr(invocation, 1, length(?1)) = ?1 LIMIT 2",
+                // Names are digits and capital letters, all of which sort before the tilde.
+                "SELECT invocation, at_ms, body FROM records WHERE invocation BETWEEN ?1 AND ?1 || '~' LIMIT 2",
             )?
             .query_map([prefix], record)?
             .collect()

@@ -52,6 +52,7 @@ impl WholeNode {
             ipfs_path: kubo.repo().to_owned(),
             flags: Vec::new(),
             environment: Vec::new(),
+            place: None,
         };
         change(&mut options);
         Self {

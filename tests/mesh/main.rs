@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod bench;
 mod calls;
 mod durable;
@@ -23,6 +24,12 @@ mod harness;
 mod kubo_config;
 mod kubo_contract;
 mod load;
+mod network;
+mod network_chain;
+mod network_loss;
+mod overload;
 mod placement;
+mod process;
+mod process_disk;
 mod streams;
 mod torture;

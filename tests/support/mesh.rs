@@ -15,6 +15,8 @@ use timerose::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::StreamExt;
 
+use super::namespaces::Network;
+
 static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// The setting that shortens leases, so that silence is noticed within a
@@ -46,20 +48,37 @@ impl Mesh {
     }
 
     async fn with(count: usize, environment: Vec<(String, String)>) -> Self {
-        let room = ROOM.acquire().await.unwrap();
-        let options = NodesOptions {
-            ipfs: ipfs(),
-            timerose: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
-            environment,
-            ..NodesOptions::default()
-        };
-        let nodes = Nodes::start(count, &options).await.unwrap();
-        let mesh = Self {
-            nodes: Some(nodes),
-            _room: room,
-        };
+        let mesh = Self::of(count, |options| options.environment = environment).await;
         mesh.is_whole().await;
         mesh
+    }
+
+    /// Starts `count` nodes with leases of two seconds in a network.
+    pub(crate) async fn within(network: &Network, count: usize) -> Self {
+        let (key, value) = SHORT_LEASES;
+        let mesh = Self::of(count, |options| {
+            options.environment = vec![(key.to_owned(), value.to_owned())];
+            options.places = network.places();
+        })
+        .await;
+        mesh.is_whole().await;
+        mesh
+    }
+
+    /// Starts `count` nodes as `change` wants them; they may still be strangers.
+    pub(crate) async fn of(count: usize, change: impl FnOnce(&mut NodesOptions)) -> Self {
+        let room = ROOM.acquire().await.unwrap();
+        let mut options = NodesOptions {
+            ipfs: ipfs(),
+            timerose: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
+            ..NodesOptions::default()
+        };
+        change(&mut options);
+        let nodes = Nodes::start(count, &options).await.unwrap();
+        Self {
+            nodes: Some(nodes),
+            _room: room,
+        }
     }
 
     /// The node of that number, from 0.
@@ -112,8 +131,8 @@ impl Mesh {
         invoke(&self.client(index), request).await
     }
 
-    /// Every node lists every other.
-    async fn is_whole(&self) {
+    /// Waits until every node lists every other.
+    pub(crate) async fn is_whole(&self) {
         for index in 0..self.all().len() {
             let client = self.client(index);
             until("every node knows every other", async || {

@@ -7,7 +7,9 @@
 
 pub(crate) mod fake_kubo;
 pub(crate) mod mesh;
+pub(crate) mod namespaces;
 pub(crate) mod skip;
+pub(crate) mod state;
 
 /// Waits until `is_so`, looking often; panics naming `what` after ten seconds.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -1,4 +1,4 @@
-//! A temporary Kubo daemon on loopback.
+//! A temporary Kubo daemon on loopback, or in a network namespace.
 //!
 //! Takes a folder and Kubo's program; gives a daemon that answers, with its
 //! own repository, on ports that stay the same over a restart. Never touches a
@@ -12,7 +12,11 @@ use std::{
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{Error, Process, environment, process::Stopped};
+use super::{
+    Error, Process,
+    environment::{self, Place},
+    process::Stopped,
+};
 use crate::kubo::{Client, Config, Endpoint, NodeId};
 
 /// How long a daemon may take until it answers; a loaded machine is slow.
@@ -41,6 +45,24 @@ fn mesh_settings() -> Vec<(String, Value)> {
     .to_vec()
 }
 
+/// In a namespace it listens on the address there; its RPC is a unix socket,
+/// since we share no loopback with it.
+fn place_settings(place: &Place, dir: &Path) -> Vec<(String, Value)> {
+    let rpc = dir.join("kubo.sock");
+    vec![
+        (
+            "Addresses.Swarm".to_owned(),
+            json!([format!("/ip4/{}/tcp/0", place.address)]),
+        ),
+        (
+            "Addresses.API".to_owned(),
+            json!(format!("/unix{}", rpc.display())),
+        ),
+        ("Addresses.NoAnnounce".to_owned(), json!([])),
+        ("Swarm.AddrFilters".to_owned(), json!([])),
+    ]
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct KuboOptions {
@@ -50,13 +72,14 @@ pub struct KuboOptions {
     pub dir: PathBuf,
     /// Further settings, keys with dots: `("Routing.Type", json!("none"))`.
     pub settings: Vec<(String, Value)>,
+    /// The network namespace it runs in; none is ours.
+    pub place: Option<Place>,
 }
 
 /// A Kubo daemon that answers.
 #[derive(Debug)]
 pub struct KuboDaemon {
-    program: PathBuf,
-    repo: PathBuf,
+    ipfs: Ipfs,
     log: PathBuf,
     process: Process,
     client: Client,
@@ -74,13 +97,21 @@ impl KuboDaemon {
             program,
             dir,
             settings,
+            place,
         } = options;
         let (repo, log) = (dir.join("repo"), dir.join("kubo.log"));
         std::fs::create_dir_all(&repo).map_err(Error::file(&repo))?;
-        run(&program, &repo, &["init", "--profile=test"]).await?;
-        configure(&repo, mesh_settings().into_iter().chain(settings))?;
-        let started = launch(&program, &repo, &log).await?;
-        configure(&repo, addresses_to_keep(&started))?;
+        let place_settings = place.as_ref().map(|place| place_settings(place, &dir));
+        let ipfs = Ipfs {
+            program,
+            repo,
+            place,
+        };
+        ipfs.run(&["init", "--profile=test"]).await?;
+        let settings = place_settings.into_iter().flatten().chain(settings);
+        configure(&ipfs.repo, mesh_settings().into_iter().chain(settings))?;
+        let started = ipfs.launch(&log).await?;
+        configure(&ipfs.repo, addresses_to_keep(&started))?;
         let Started {
             process,
             client,
@@ -88,8 +119,7 @@ impl KuboDaemon {
             api,
         } = started;
         Ok(Self {
-            program,
-            repo,
+            ipfs,
             log,
             process,
             client,
@@ -125,7 +155,7 @@ impl KuboDaemon {
     /// Its repository, the value of `IPFS_PATH`.
     #[must_use]
     pub fn repo(&self) -> &Path {
-        &self.repo
+        &self.ipfs.repo
     }
 
     /// A client of its RPC; follows it over restarts.
@@ -145,7 +175,7 @@ impl KuboDaemon {
     /// # Errors
     /// [`Error::Start`], [`Error::Command`].
     pub async fn ipfs(&self, arguments: &[&str]) -> Result<String, Error> {
-        run(&self.program, &self.repo, arguments).await
+        self.ipfs.run(arguments).await
     }
 
     /// Connects to `other`. Connect many nodes one pair after the other: two
@@ -190,7 +220,7 @@ impl KuboDaemon {
     /// Any of [`Error`].
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.process.stop().await?;
-        let started = launch(&self.program, &self.repo, &self.log).await?;
+        let started = self.ipfs.launch(&self.log).await?;
         self.process = started.process;
         self.id = started.id;
         self.api = started.api;
@@ -206,56 +236,69 @@ struct Started {
     api: String,
 }
 
-fn ipfs(program: &Path, repo: &Path) -> Command {
-    let mut command = environment::command(program);
-    command.env("IPFS_PATH", repo).env("IPFS_TELEMETRY", "off");
-    command
+/// The program on one repository.
+#[derive(Clone, Debug)]
+struct Ipfs {
+    program: PathBuf,
+    repo: PathBuf,
+    place: Option<Place>,
 }
 
-/// Runs a command of `ipfs` to its end.
-async fn run(program: &Path, repo: &Path, arguments: &[&str]) -> Result<String, Error> {
-    let mut command = ipfs(program, repo);
-    command.args(arguments).kill_on_drop(true);
-    let failed = |said: &str| Error::Command {
-        command: format!("ipfs {}", arguments.join(" ")),
-        said: said.trim().lines().last().unwrap_or("no word").to_owned(),
-    };
-    let output = tokio::time::timeout(COMMAND, command.output())
-        .await
-        .map_err(|_| failed("no end in sight"))?
-        .map_err(|source| Error::Start {
-            program: program.to_owned(),
-            source,
-        })?;
-    if !output.status.success() {
-        return Err(failed(&String::from_utf8_lossy(&output.stderr)));
+impl Ipfs {
+    fn command(&self) -> Command {
+        let mut command = environment::command(&self.program, self.place.as_ref());
+        command
+            .env("IPFS_PATH", &self.repo)
+            .env("IPFS_TELEMETRY", "off");
+        command
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
-/// Starts the daemon and waits until it answers. The api file of a daemon that
-/// was killed would name an address at which nobody, or somebody else, listens.
-async fn launch(program: &Path, repo: &Path, log: &Path) -> Result<Started, Error> {
-    let file = repo.join("api");
-    match std::fs::remove_file(&file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::file(&file)(error));
+    /// Runs a command of `ipfs` to its end.
+    async fn run(&self, arguments: &[&str]) -> Result<String, Error> {
+        let mut command = self.command();
+        command.args(arguments).kill_on_drop(true);
+        let failed = |said: &str| Error::Command {
+            command: format!("ipfs {}", arguments.join(" ")),
+            said: said.trim().lines().last().unwrap_or("no word").to_owned(),
+        };
+        let output = tokio::time::timeout(COMMAND, command.output())
+            .await
+            .map_err(|_| failed("no end in sight"))?
+            .map_err(|source| Error::Start {
+                program: self.program.clone(),
+                source,
+            })?;
+        if !output.status.success() {
+            return Err(failed(&String::from_utf8_lossy(&output.stderr)));
         }
-        _ => {}
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-    let mut command = ipfs(program, repo);
-    command.arg("daemon");
-    let mut process = Process::start("kubo", command, log)?;
-    let (client, id, api) = process
-        .until(START, async |_| answering(repo, &file).await)
-        .await?;
-    client.require_floor(false).await?;
-    Ok(Started {
-        process,
-        client,
-        id,
-        api,
-    })
+
+    /// Starts the daemon and waits until it answers. The api file of a daemon
+    /// that was killed would name an address at which nobody, or somebody
+    /// else, listens.
+    async fn launch(&self, log: &Path) -> Result<Started, Error> {
+        let file = self.repo.join("api");
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file(&file)(error));
+            }
+            _ => {}
+        }
+        let mut command = self.command();
+        command.arg("daemon");
+        let mut process = Process::start("kubo", command, log)?;
+        let (client, id, api) = process
+            .until(START, async |_| answering(&self.repo, &file).await)
+            .await?;
+        client.require_floor(false).await?;
+        Ok(Started {
+            process,
+            client,
+            id,
+            api,
+        })
+    }
 }
 
 async fn answering(repo: &Path, file: &Path) -> Option<(Client, NodeId, String)> {

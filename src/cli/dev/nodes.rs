@@ -12,7 +12,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Error, KuboDaemon, KuboOptions, SidecarOptions, SidecarProcess};
+use super::{Error, KuboDaemon, KuboOptions, Place, SidecarOptions, SidecarProcess};
 
 /// How long what a sidecar started may outlive it.
 const ORPHANS: Duration = Duration::from_secs(2);
@@ -30,6 +30,10 @@ pub struct NodesOptions {
     pub flags: Vec<String>,
     /// Further environment of each sidecar and of its commands.
     pub environment: Vec<(String, String)>,
+    /// A network namespace for each node; those beyond the last share ours.
+    pub places: Vec<Place>,
+    /// Pairs of nodes that cannot reach each other, so that nobody tries.
+    pub apart: Vec<(usize, usize)>,
 }
 
 /// A Kubo with its sidecar. Fields are dropped in order: the sidecar first.
@@ -55,7 +59,7 @@ impl Nodes {
     /// Any of [`Error`]; nothing is left then.
     pub async fn start(count: usize, options: &NodesOptions) -> Result<Self, Error> {
         let root = folder()?;
-        let kubos = start_kubos(count, root.path(), &options.ipfs, &options.settings).await?;
+        let kubos = start_kubos_at(count, root.path(), options).await?;
         let peers: Vec<String> = kubos.iter().map(KuboDaemon::peer).collect();
         let sidecars = kubos.iter().enumerate().map(|(index, kubo)| {
             SidecarProcess::start(SidecarOptions {
@@ -64,6 +68,7 @@ impl Nodes {
                 ipfs_path: kubo.repo().to_owned(),
                 flags: flags(options, &peers, index),
                 environment: options.environment.clone(),
+                place: options.places.get(index).cloned(),
             })
         });
         let sidecars = try_join_all(sidecars).await?;
@@ -129,17 +134,34 @@ pub async fn start_kubos(
     ipfs: &Path,
     settings: &[(String, Value)],
 ) -> Result<Vec<KuboDaemon>, Error> {
+    let options = NodesOptions {
+        ipfs: ipfs.to_owned(),
+        settings: settings.to_vec(),
+        ..NodesOptions::default()
+    };
+    start_kubos_at(count, root, &options).await
+}
+
+async fn start_kubos_at(
+    count: usize,
+    root: &Path,
+    options: &NodesOptions,
+) -> Result<Vec<KuboDaemon>, Error> {
     let kubos = (0..count).map(|index| {
         KuboDaemon::start(KuboOptions {
-            program: ipfs.to_owned(),
+            program: options.ipfs.clone(),
             dir: node_folder(root, index),
-            settings: settings.to_vec(),
+            settings: options.settings.clone(),
+            place: options.places.get(index).cloned(),
         })
     });
     let kubos = try_join_all(kubos).await?;
-    for one in &kubos {
-        for other in kubos.iter().filter(|other| other.pid() != one.pid()) {
-            one.connect(other).await?;
+    for (one, kubo) in kubos.iter().enumerate() {
+        for (other, to) in kubos.iter().enumerate() {
+            let is_apart = |pair: &(usize, usize)| [(one, other), (other, one)].contains(pair);
+            if one != other && !options.apart.iter().any(is_apart) {
+                kubo.connect(to).await?;
+            }
         }
     }
     Ok(kubos)

@@ -20,7 +20,7 @@ pub(super) async fn run(
         Some((program, arguments)) => (PathBuf::from(program), arguments),
         None => (shell(), &[][..]),
     };
-    let mut command = environment::command(&program);
+    let mut command = environment::command(&program, None);
     command.args(arguments);
     if let Some(path) = path() {
         command.env("PATH", path);

@@ -11,7 +11,11 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Error, Process, environment, process::Stopped};
+use super::{
+    Error, Process,
+    environment::{self, Place},
+    process::Stopped,
+};
 
 /// How long a sidecar may take until it is ready.
 const START: Duration = Duration::from_secs(30);
@@ -32,6 +36,8 @@ pub struct SidecarOptions {
     pub flags: Vec<String>,
     /// Further environment, for all that is run on this node.
     pub environment: Vec<(String, String)>,
+    /// The network namespace of it all; none is ours.
+    pub place: Option<Place>,
 }
 
 /// A sidecar that is ready.
@@ -113,7 +119,7 @@ impl SidecarProcess {
 }
 
 fn command<S: AsRef<OsStr>>(options: &SidecarOptions, arguments: &[S]) -> Command {
-    let mut command = environment::command(&options.program);
+    let mut command = environment::command(&options.program, options.place.as_ref());
     command
         .env("TIMEROSE_PATH", &options.home)
         .env("IPFS_PATH", &options.ipfs_path)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -45,11 +45,25 @@ impl Scheduler {
         mut request: InvokeRequest,
         input: Option<ByteStream>,
     ) -> Result<Record, Failure> {
-        let ledger = self.ledger()?;
-        let place = self.open.reserve()?;
+        self.ledger()?;
+        drop(self.open.reserve()?);
         let key = request.key.take();
         let prepared = Prepared::make(&self.parts, request, input).await?;
         let key = key.map(|key| self::key(key, &prepared)).transpose()?;
+        // Whoever asks may go away meanwhile: what is kept is driven all the same.
+        let (tell, told) = oneshot::channel();
+        let scheduler = self.clone();
+        self.tasks.spawn("submission", async move {
+            let _nobody_asks = tell.send(scheduler.keep(prepared, key).await);
+        });
+        told.await
+            .unwrap_or_else(|_| Err(Failure::new(Class::Lost, "lost", "the node goes down")))
+    }
+
+    /// Puts it on disk. It is listed before that, so that whoever is told of it
+    /// by its key finds it.
+    async fn keep(&self, prepared: Prepared, key: Option<Key>) -> Result<Record, Failure> {
+        let place = self.open.reserve()?;
         let id = prepared.invocation.to_string();
         let row = InvocationRow {
             id: id.clone(),
@@ -58,9 +72,14 @@ impl Scheduler {
             is_cancelled: false,
             is_dead: false,
         };
-        match ledger.submit(row, key).await.map_err(|e| of_store(&e))? {
+        place.open(&prepared, None, CancellationToken::new());
+        let submitted = self.ledger()?.submit(row, key).await;
+        if !matches!(submitted, Ok(Submitted::New)) {
+            self.open.close(&id);
+        }
+        match submitted.map_err(|e| of_store(&e))? {
             Submitted::New => {
-                self.wait_for_its_turn(place, &prepared, false);
+                self.queue.push(&id, Instant::now(), 0);
                 self.open.record(&id)
             }
             Submitted::Known(known) => self.open.record(&known),
