@@ -21,6 +21,7 @@ mod cli_errors;
 mod cli_help;
 mod cli_machine;
 mod cli_run;
+mod history;
 mod kubo_client;
 mod kubo_content;
 mod kubo_directory;
