@@ -16,6 +16,7 @@ mod support;
 
 mod api_fake;
 mod api_paths;
+mod chaos;
 mod cli_commands;
 mod cli_errors;
 mod cli_help;

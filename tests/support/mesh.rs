@@ -7,6 +7,7 @@
 
 use std::{path::PathBuf, process::Output, sync::LazyLock, time::Duration};
 
+use futures_util::future::join_all;
 use timerose::{
     api::Client,
     cli::dev::{Node, Nodes, NodesOptions},
@@ -15,11 +16,16 @@ use timerose::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::StreamExt;
 
+use super::chaos::Chaos;
+
 static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// The setting that shortens leases, so that silence is noticed within a
 /// test's patience. On a busy machine it is noticed where there is none, too.
 const SHORT_LEASES: (&str, &str) = ("TIMEROSE_SCHEDULER__LEASE_TTL", "2s");
+
+/// The setting that names Kubo's RPC.
+const KUBO_API: &str = "TIMEROSE_KUBO__API";
 
 /// Running nodes.
 pub(crate) struct Mesh {
@@ -69,6 +75,18 @@ impl Mesh {
     /// All nodes.
     pub(crate) fn all(&self) -> &[Node] {
         self.nodes.as_ref().unwrap().all()
+    }
+
+    /// Puts a proxy between each sidecar and its Kubo; the sidecars start anew.
+    pub(crate) async fn behind_chaos(&mut self, seed: u64) -> Vec<Chaos> {
+        let nodes = self.nodes.as_mut().unwrap().all_mut();
+        let behind = nodes.iter_mut().zip(seed..).map(async |(node, seed)| {
+            let chaos = Chaos::before(node.kubo.api(), seed).await;
+            node.sidecar.set_variable(KUBO_API, chaos.api());
+            node.sidecar.restart().await.unwrap();
+            chaos
+        });
+        join_all(behind).await
     }
 
     /// The peer ID of a node.

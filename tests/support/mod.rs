@@ -5,6 +5,7 @@
     reason = "each test binary uses its own part of it"
 )]
 
+pub(crate) mod chaos;
 pub(crate) mod fake_kubo;
 pub(crate) mod history;
 pub(crate) mod mesh;
