@@ -91,6 +91,11 @@ impl Doors {
         Freed { dry_run, removed }
     }
 
+    fn counters(&self, health: &mesh::Health) -> BTreeMap<String, u64> {
+        let runs = ("executor.runs".to_owned(), self.compute.executor().runs());
+        counters(health).into_iter().chain([runs]).collect()
+    }
+
     fn this(&self) -> NodeView {
         let offers = self.compute.executor().offers(Duration::ZERO);
         NodeView {
@@ -353,7 +358,7 @@ impl Backend for Doors {
                 ready: unmet.is_empty(),
                 unmet,
             },
-            counters: counters(&health),
+            counters: self.counters(&health),
         })
     }
 
