@@ -310,7 +310,11 @@ impl State {
                 said: at,
             },
             now,
-        )
+        )?;
+        if let Some(known) = self.peers.get_mut(&Address::node(peer)) {
+            known.on_speech(now);
+        }
+        Ok(())
     }
 
     /// Somebody speaks in a session that is not known here: it may have missed

@@ -115,7 +115,7 @@ impl Doors {
 }
 
 /// What keeps a node from its work, a sentence each.
-fn unmet(health: &mesh::Health) -> Vec<String> {
+fn unmet(health: &mesh::Health, me: &str) -> Vec<String> {
     let conditions = [
         (health.is_kubo_up, "Kubo does not answer".to_owned()),
         (
@@ -129,7 +129,7 @@ fn unmet(health: &mesh::Health) -> Vec<String> {
     ];
     let muted = health.muted_by.iter().map(|peer| {
         format!(
-            "{peer} hears nothing of this node: fix its clock, or run `ipfs pubsub reset` there"
+            "{peer} hears nothing of this node: fix this node's clock, or run `ipfs pubsub reset --peer {me}` there"
         )
     });
     conditions
@@ -345,9 +345,10 @@ impl Backend for Doors {
 
     async fn node(&self) -> Result<NodeInfo, Failure> {
         let health = self.mesh.health();
-        let unmet = unmet(&health);
+        let me = self.identity.peer().to_string();
+        let unmet = unmet(&health, &me);
         Ok(NodeInfo {
-            peer: self.identity.peer().to_string(),
+            peer: me,
             addresses: self.mesh.own_addresses(),
             api: self.addresses.clone(),
             boot: self.identity.boot().to_string(),
