@@ -12,7 +12,10 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::shared::{Shared, fresh_nonce};
+use super::{
+    health::Duty,
+    shared::{Shared, fresh_nonce},
+};
 use crate::{
     kubo::{Message, Subscription, watch::Presence},
     wire::topics,
@@ -46,9 +49,13 @@ pub(super) async fn run(shared: Arc<Shared>, topic: Topic, queue: mpsc::Sender<M
             Ok(Ok(subscription)) => {
                 pause_ms = FIRST_PAUSE_MS;
                 info!(topic = name, "subscribed");
+                shared.state.lock().on_done(Duty::Subscribe);
                 read(&shared, topic, subscription, &queue).await;
             }
-            Ok(Err(error)) => debug!(topic = name, %error, "not subscribed"),
+            Ok(Err(error)) => {
+                debug!(topic = name, %error, "not subscribed");
+                shared.state.lock().on_refused(Duty::Subscribe, &error);
+            }
             Err(_) => debug!(topic = name, "no answer to subscribing"),
         }
         shared.watch.nudge();

@@ -8,7 +8,7 @@ mod item;
 mod probe;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -23,10 +23,11 @@ use super::{
     clock,
     directory::{Directory, Remembered, Statement},
     event::Event,
-    health::{Counters, Health},
+    health::{Counters, Duty, Health},
     session::{Face, Notice, Outgoing, Party, Patience, Peer},
 };
 use crate::{
+    kubo,
     model::{Advert, Message},
     wire::{
         Address, KeyId, Refusal,
@@ -72,6 +73,8 @@ pub(crate) struct State {
     advert_due: Instant,
     advertised: Option<Instant>,
     is_publishing: bool,
+    /// What Kubo refuses to do, and why.
+    obstacles: BTreeMap<Duty, String>,
 }
 
 /// What [`State::turn`] wants done.
@@ -99,6 +102,7 @@ impl State {
             advert_due: now,
             advertised: None,
             is_publishing: false,
+            obstacles: BTreeMap::new(),
         }
     }
 
@@ -354,6 +358,26 @@ impl State {
         }
     }
 
+    /// Kubo took an envelope.
+    pub(crate) fn on_published(&mut self) {
+        self.counters.published += 1;
+        self.on_done(Duty::Publish);
+    }
+
+    /// Kubo does again what it is there for.
+    pub(crate) fn on_done(&mut self, duty: Duty) {
+        self.obstacles.remove(&duty);
+    }
+
+    /// Kubo does not do what it is there for; told until it does, unless it may
+    /// do it a little later by itself.
+    pub(crate) fn on_refused(&mut self, duty: Duty, error: &kubo::Error) {
+        if !error.retryable() {
+            let cure = error.hint().unwrap_or("see its log");
+            self.obstacles.insert(duty, format!("{error}: {cure}"));
+        }
+    }
+
     /// Starts every measure of silence anew.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.peers.values_mut().for_each(|peer| peer.excuse(now));
@@ -454,6 +478,7 @@ impl State {
             is_kubo_up,
             is_subscribed: self.probe.is_subscribed(),
             is_probe_back: self.probe.is_back(),
+            obstacles: self.obstacles.values().cloned().collect(),
             muted_by: muted.map(|(address, _)| address.clone()).collect(),
             sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
             listed: self.directory.len(),

@@ -136,6 +136,7 @@ fn unmet(health: &mesh::Health, me: &str) -> Vec<String> {
         .into_iter()
         .filter(|(is_met, _)| !is_met)
         .map(|(_, text)| text)
+        .chain(health.obstacles.iter().cloned())
         .chain(muted)
         .collect()
 }
