@@ -15,6 +15,7 @@
 mod support;
 
 mod calls;
+mod chaos;
 mod durable;
 mod faults;
 mod harness;
