@@ -36,21 +36,21 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Starts `count` nodes.
     pub(crate) async fn start(count: usize) -> Self {
-        Self::with(count, Vec::new()).await
+        Self::with_settings(count, &[]).await
     }
 
     /// Starts `count` nodes with leases of two seconds.
     pub(crate) async fn with_short_leases(count: usize) -> Self {
-        let (key, value) = SHORT_LEASES;
-        Self::with(count, vec![(key.to_owned(), value.to_owned())]).await
+        Self::with_settings(count, &[SHORT_LEASES]).await
     }
 
-    async fn with(count: usize, environment: Vec<(String, String)>) -> Self {
+    /// Starts `count` nodes whose sidecars have these settings.
+    pub(crate) async fn with_settings(count: usize, settings: &[(&str, &str)]) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let options = NodesOptions {
             ipfs: ipfs(),
             timerose: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
-            environment,
+            environment: settings.iter().map(owned).collect(),
             ..NodesOptions::default()
         };
         let nodes = Nodes::start(count, &options).await.unwrap();
@@ -162,6 +162,10 @@ impl Drop for Mesh {
             eprintln!("== {}\n{log}", node.kubo.peer());
         }
     }
+}
+
+fn owned((name, value): &(&str, &str)) -> (String, String) {
+    ((*name).to_owned(), (*value).to_owned())
 }
 
 /// Runs a call over an API to its end.

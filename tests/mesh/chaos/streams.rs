@@ -25,13 +25,19 @@ const NOISE: usize = 8 << 10;
 /// From reading again to the last result.
 const GAP_CLOSED: Duration = Duration::from_secs(10);
 
-/// Strikes; gives how long it took until the inbox was subscribed to anew.
+/// How often a node advertises; three that do not come back are noticed.
+const ADVERT_INTERVAL: (&str, &str) = ("TIMEROSE_MESH__ADVERT_INTERVAL", "4s");
+
+/// Strikes; gives how long it took until inbox and adverts were subscribed to
+/// anew.
 async fn renewed(chaos: &Chaos, blow: Blow) -> Duration {
-    let before = chaos.subscribed("/inbox/");
+    let topics = ["/inbox/", "/adverts"];
+    let before = topics.map(|topic| chaos.subscribed(topic));
     let began = Instant::now();
     chaos.strike(blow);
-    until("the inbox is subscribed to anew", async || {
-        chaos.subscribed("/inbox/") > before
+    until("all is subscribed to anew", async || {
+        let now = topics.map(|topic| chaos.subscribed(topic));
+        now.iter().zip(before).all(|(now, before)| *now > before)
     })
     .await;
     began.elapsed()
@@ -55,7 +61,7 @@ async fn a_cut_subscription_is_taken_up_again_within_five_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_without_a_word_is_replaced_within_fifteen_seconds() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_settings(2, &[ADVERT_INTERVAL]).await;
     let chaos = mesh.behind_chaos(120).await;
     let load = Load::between(&mesh).await;
     let (stalled, silent, _) = tokio::join!(
