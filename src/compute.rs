@@ -152,7 +152,7 @@ impl Compute {
             }
             Event::Message { from, message } => self.scheduler.hear(from, message),
             Event::Up(_) => self.executor.linked(),
-            Event::Down(peer, _) => self.scheduler.unlinked(&peer),
+            Event::Interrupted(peer) | Event::Down(peer, _) => self.scheduler.unlinked(&peer),
         }
     }
 

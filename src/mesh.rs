@@ -9,13 +9,13 @@
 //! state ── session ── handshake link            what is to be said, pure
 //!   │  └── directory probe
 //! publisher ─► Kubo ─► inbox ─► receive         one out, all in
+//! stream ═════ Kubo ═════ stream ─► receive     where both ends have streams
 //! reach                                         dials, follows Kubo's restarts
 //! identity                                      who we are
 //! ```
 //!
-//! One carrier so far, pubsub. A Kubo p2p stream would carry the same envelopes
-//! beside `publisher` and `inbox`; sealing happens in
-//! [`crate::wire::envelope`]; a durable outbox would sit above [`Mesh::send`].
+//! Two carriers under the same envelopes: pubsub always, and a Kubo p2p stream
+//! that a session moves to by itself and leaves by itself when it breaks.
 
 mod clock;
 mod config;
@@ -34,6 +34,7 @@ mod rendezvous;
 mod session;
 mod shared;
 mod state;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,7 +46,7 @@ use tokio::{
 };
 
 pub use self::{
-    config::Config,
+    config::{Carrier, Config},
     connect::Link,
     directory::{Known, Remembered},
     discovery::{Hint, Query, Source},
@@ -176,6 +177,12 @@ impl Mesh {
             .snapshot(|peer| state.is_linked(peer), Instant::now())
     }
 
+    /// Whether a node's traffic goes over a stream.
+    #[must_use]
+    pub fn is_streaming(&self, peer: &PeerId) -> bool {
+        self.shared.state.lock().is_streaming(&Address::node(*peer))
+    }
+
     /// Every peer with a living session.
     #[must_use]
     pub fn linked(&self) -> Vec<Address> {
@@ -247,6 +254,7 @@ impl Mesh {
         self.until(state::State::is_settled).await;
         self.shared.change(state::State::leave);
         self.until(state::State::is_gone).await;
+        stream::close(&self.shared).await;
         self.tasks.cancel();
     }
 
@@ -329,9 +337,11 @@ fn start(shared: &Arc<Shared>, events: mpsc::Sender<Event>, tasks: &Tasks) {
     tasks.spawn("mesh.receive", receive::run(share(), waiting));
     tasks.spawn("mesh.follow", reach::follow(share()));
     tasks.spawn("mesh.redial", reach::redial(share()));
+    tasks.spawn("mesh.streams", stream::dial(share(), tasks.child()));
     tasks.spawn("mesh.events", hand_on(share(), events));
     if !shared.config.attached {
         tasks.spawn("mesh.rendezvous", rendezvous::run(share()));
+        tasks.spawn("mesh.listen", stream::listen(share(), tasks.child()));
     }
 }
 

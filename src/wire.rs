@@ -3,9 +3,8 @@
 //! Takes bytes that strangers wrote and gives typed values that were checked
 //! first, or the [`Refusal`] that says what was wrong; and the way back. Pure:
 //! no I/O, no clock (the time is an argument), nothing remembered between two
-//! values, so replay is the session's business. Sealing (`{enc, ct}` in the
-//! place of an envelope's body) belongs in [`envelope`], between encoding the
-//! body and signing it.
+//! values, so replay is the session's business. [`seal`] has all secrets of
+//! the traffic between two sidecars, [`key`] all signatures.
 
 pub mod address;
 pub mod binding;
@@ -18,6 +17,7 @@ pub mod envelope;
 pub mod key;
 pub mod receipt;
 mod refusal;
+pub mod seal;
 #[cfg(test)]
 mod testing;
 pub mod topics;

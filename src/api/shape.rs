@@ -26,6 +26,9 @@ pub struct NodeView {
     pub free: u32,
     /// Functions compiled there.
     pub warm: u32,
+    /// What carries messages to it, `stream` or `pubsub`; absent without a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
     /// Round trip of the link, once measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,

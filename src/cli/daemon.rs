@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Swarm address of a member to begin with; may be repeated
     #[arg(long, value_name = "ADDR")]
     peer: Vec<String>,
+    /// What carries messages to other nodes
+    #[arg(long, value_enum, value_name = "CARRIER")]
+    carrier: Option<crate::mesh::Carrier>,
     /// Label that callers can ask for; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
@@ -90,6 +93,8 @@ impl Args {
         set(&mut table, "executor", "labels", self.labels()?);
         set(&mut table, "mesh", "name", self.mesh.clone());
         set(&mut table, "mesh", "peers", some(&self.peer));
+        let carrier = self.carrier.map(|carrier| carrier.to_string());
+        set(&mut table, "mesh", "carrier", carrier);
         set(&mut table, "api", "listen", self.listen.clone());
         set(
             &mut table,

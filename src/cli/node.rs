@@ -73,7 +73,7 @@ fn list(nodes: &[NodeView]) -> String {
     let rows = nodes.iter().map(|n| {
         vec![
             n.peer.clone(),
-            reach(n.reach).to_owned(),
+            reach(n),
             runtimes(n),
             format!("{}/{}", n.free, n.slots),
             n.warm.to_string(),
@@ -93,7 +93,7 @@ fn list(nodes: &[NodeView]) -> String {
 fn other(node: &NodeView) -> String {
     record(&[
         ("peer", node.peer.clone()),
-        ("reach", reach(node.reach).to_owned()),
+        ("reach", reach(node)),
         ("executor", node.roles.executor.to_string()),
         ("scheduler", node.roles.scheduler.to_string()),
         ("runtimes", runtimes(node)),
@@ -134,11 +134,15 @@ fn this(node: &NodeInfo) -> String {
     record(&lines)
 }
 
-const fn reach(reach: Reach) -> &'static str {
-    match reach {
+fn reach(node: &NodeView) -> String {
+    let reach = match node.reach {
         Reach::This => "this node",
         Reach::Direct => "direct",
         Reach::Unreachable => "unreachable",
+    };
+    match &node.carrier {
+        Some(carrier) => format!("{reach}, {carrier}"),
+        None => reach.to_owned(),
     }
 }
 

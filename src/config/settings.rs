@@ -9,7 +9,7 @@ use super::{
     section::section,
     units::{Size, Span},
 };
-use crate::telemetry::Format;
+use crate::{mesh::Carrier, telemetry::Format};
 
 section! {
     /// How Kubo is reached.
@@ -37,6 +37,9 @@ section! {
         name: String = "public".to_owned(),
         /// Swarm addresses (with `/p2p/…`) of members that are tried at start.
         peers: Vec<String> = Vec::new(),
+        /// What carries messages between nodes: `auto` (Kubo's p2p streams
+        /// where both ends have them, else pubsub), `pubsub` or `stream`.
+        carrier: Carrier = Carrier::Auto,
         /// How often this node says that it is there.
         advert_interval: Span = Span::secs(10),
     }

@@ -71,6 +71,17 @@ impl Endpoint {
         })
     }
 
+    /// Whether Kubo shares this machine's loopback, as far as its address tells.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
+        match &self.address {
+            None | Some(Address::Unix(_)) => true,
+            Some(Address::Tcp(host)) => ["127.", "localhost:", "[::1]"]
+                .iter()
+                .any(|own| host.starts_with(own)),
+        }
+    }
+
     /// The address, or nothing while the api file is absent.
     #[must_use]
     pub fn address(&self) -> Option<&Address> {

@@ -2,7 +2,33 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::session::Patience;
+
+/// What carries the traffic of sessions. Greetings, adverts and probes always
+/// go over pubsub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// Kubo's p2p streams where both ends have them, else pubsub.
+    #[default]
+    Auto,
+    /// Pubsub alone.
+    Pubsub,
+    /// Streams alone: without one nothing is sent.
+    Stream,
+}
+
+impl std::fmt::Display for Carrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Pubsub => "pubsub",
+            Self::Stream => "stream",
+        })
+    }
+}
 
 /// How a sidecar takes part.
 #[derive(Clone, Debug)]
@@ -11,6 +37,8 @@ pub struct Config {
     pub mesh: String,
     /// Multiaddrs with `/p2p/…` that Kubo is to stay connected to.
     pub peers: Vec<String>,
+    /// What carries the traffic of sessions.
+    pub carrier: Carrier,
     /// For one command only: the inbox is `…/<peer>/<kid>`, nothing is offered.
     pub attached: bool,
     /// The least time between two adverts; a mesh of N nodes waits N/10 s.
@@ -31,6 +59,7 @@ impl Default for Config {
         Self {
             mesh: "public".to_owned(),
             peers: Vec::new(),
+            carrier: Carrier::Auto,
             attached: false,
             advert_interval: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),

@@ -19,6 +19,8 @@ pub enum Event {
     },
     /// A session began.
     Up(Address),
+    /// The stream of a living session broke; its traffic goes on over pubsub.
+    Interrupted(Address),
     /// A session ended, or none came to be; what was not acknowledged is void.
     Down(Address, DownReason),
 }

@@ -9,6 +9,10 @@ use crate::wire::{Address, Refusal};
 pub struct Counters {
     /// Envelopes that Kubo took.
     pub published: u64,
+    /// Envelopes sent over streams.
+    pub streamed: u64,
+    /// Streams that broke or fell silent; their sessions went on over pubsub.
+    pub streams_broken: u64,
     /// Envelopes offered to Kubo again: it had dropped them or not answered.
     pub publish_retries: u64,
     /// Envelopes that Kubo did not take at all.
@@ -50,6 +54,10 @@ pub struct Health {
     pub muted_by: Vec<Address>,
     /// Living sessions.
     pub sessions: usize,
+    /// Kubo brings streams here.
+    pub takes_streams: bool,
+    /// Sessions whose traffic goes over a stream.
+    pub streams: usize,
     /// Nodes whose adverts are listed.
     pub listed: usize,
     /// Counts since the start.

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 
 use super::{
     health::Duty,
-    shared::{Shared, fresh_nonce},
+    shared::{Shared, fresh_secret},
 };
 use crate::{
     kubo::{Message, Subscription, watch::Presence},
@@ -108,7 +108,7 @@ struct Subscribed<'a> {
 impl<'a> Subscribed<'a> {
     fn begin(shared: &'a Shared, topic: Topic) -> Self {
         if topic == Topic::Inbox {
-            shared.change(|state| state.on_subscribed(fresh_nonce, Instant::now()));
+            shared.change(|state| state.on_subscribed(fresh_secret, Instant::now()));
         }
         Self { shared, topic }
     }

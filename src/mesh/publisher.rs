@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::{
     health::Duty,
-    shared::{Shared, fresh_nonce},
+    shared::{Shared, fresh_secret},
     state::Item,
 };
 use crate::kubo;
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut pace = Pace::default();
     loop {
         wait_for_kubo(&shared).await;
-        let turn = shared.state.lock().turn(fresh_nonce, Instant::now());
+        let turn = shared.state.lock().turn(fresh_secret, Instant::now());
         if turn.resubscribe {
             warn!("the self-probe did not come back: subscribing anew");
             shared.resubscribe.notify_one();

@@ -14,12 +14,12 @@ use tracing::debug;
 use self::share::Shares;
 use super::{
     clock,
-    shared::{Shared, fresh_nonce},
+    shared::{Shared, fresh_secret},
 };
 use crate::{
     kubo::Message,
     wire::{
-        Refusal,
+        Address, Refusal,
         envelope::{self, Content, Envelope, Expect, Kind},
     },
 };
@@ -40,6 +40,28 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Message>)
     }
 }
 
+/// Opens what a stream brought: traffic of a session and nothing else. Gives
+/// whose it is; nothing vouches for a stream but the envelopes in it.
+pub(super) fn take_streamed(
+    shared: &Shared,
+    data: &[u8],
+    now: Instant,
+) -> Result<Address, Refusal> {
+    let taken = envelope::parse(data).and_then(|envelope| {
+        if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
+            return Err(Refusal::Malformed);
+        }
+        open(shared, &envelope, now)?;
+        Ok(envelope.header.from)
+    });
+    let counters = &mut shared.state.lock().counters;
+    match &taken {
+        Ok(_) => counters.received += 1,
+        Err(refusal) => counters.refuse(*refusal),
+    }
+    taken
+}
+
 fn take(
     shared: &Shared,
     shares: &mut Shares,
@@ -58,7 +80,7 @@ fn take(
     // provoked to somebody who said nothing.
     let is_senders_own = envelope.header.from.peer == message.from && !is_own;
     if is_stranger && is_senders_own && envelope.header.kind == Kind::Frame {
-        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_nonce(), now));
+        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_secret(), now));
     }
     taken
 }
@@ -82,9 +104,9 @@ fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusa
     match content {
         Content::Hello(said) => {
             let (hello, bound) = *said;
-            state.on_hello(from, hello, bound, fresh_nonce(), now)
+            state.on_hello(from, hello, bound, fresh_secret(), now)
         }
-        Content::Frame(session, seq, frame) => state.on_frame(from, (session, seq), frame, now),
+        Content::Frame(session, seq, sealed) => state.on_frame(from, (session, seq), &sealed, now),
         Content::Bye(session) => state.on_bye(from, session, now),
         Content::Advert(said, at) => {
             let (said, bound) = *said;

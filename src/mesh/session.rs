@@ -2,8 +2,8 @@
 //!
 //! Sans-IO: takes what arrived and the time, gives what is to be sent
 //! ([`Outgoing`]) and what happened ([`Notice`]). Never looks at a clock, never
-//! publishes, never checks a signature: [`crate::wire`] has done that. Carriers
-//! other than pubsub, sealing and the durable class change nothing in here.
+//! publishes, never checks a signature: [`crate::wire`] has done that.
+//! Greetings always go over pubsub, a session's traffic over one [`Way`].
 
 mod flight;
 mod handshake;
@@ -29,6 +29,7 @@ use self::{
 use crate::wire::{
     KeyId, Refusal,
     body::{Frame, Nonce, SessionId},
+    seal::{Keys, Secret},
 };
 
 /// Messages that may wait for the window, per peer.
@@ -76,11 +77,21 @@ pub enum DownReason {
     Unanswered,
 }
 
+/// How a session's traffic travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In messages that Kubo may lose.
+    #[default]
+    Pubsub,
+    /// In order and without loss, until it breaks.
+    Stream,
+}
+
 /// What is to be sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Outgoing {
     Hello(Greeting),
-    Frame(Box<Departing>),
+    Frame(Box<Departing>, Box<Keys>),
     Bye(SessionId, u64),
 }
 
@@ -100,6 +111,8 @@ pub(crate) struct Peer {
     keys: VecDeque<(KeyId, VerifyingKey)>,
     /// Swarm addresses it told us.
     pub(crate) addresses: Vec<String>,
+    /// It takes streams.
+    pub(crate) takes_streams: bool,
     /// When anything valid was heard last.
     pub(crate) heard: Instant,
     hearing: Hearing,
@@ -107,6 +120,7 @@ pub(crate) struct Peer {
     owed: Option<Greeting>,
     owed_after: Instant,
     is_leaving: bool,
+    way: Way,
     patience: Patience,
 }
 
@@ -138,18 +152,41 @@ impl Peer {
             queue: VecDeque::new(),
             keys: VecDeque::new(),
             addresses: Vec::new(),
+            takes_streams: false,
             heard: now,
             hearing: Hearing::new(now),
             attempt: None,
             owed: None,
             owed_after: now,
             is_leaving: false,
+            way: Way::default(),
             patience,
         }
     }
 
     pub(crate) fn is_up(&self) -> bool {
         self.link.is_some()
+    }
+
+    /// How its traffic travels.
+    pub(crate) const fn way(&self) -> Way {
+        self.way
+    }
+
+    /// From now on traffic travels another way; what the old one may have lost
+    /// goes out again.
+    pub(crate) fn set_way(&mut self, way: Way, now: Instant) {
+        self.way = way;
+        if let Some(link) = &mut self.link {
+            link.set_way(way, now);
+        }
+    }
+
+    /// Has a frame leave now, so that the other side hears us.
+    pub(crate) fn speak(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.acknowledge_at(now);
+        }
     }
 
     /// The smoothed round trip, once measured.
@@ -225,7 +262,7 @@ impl Peer {
 
     /// Says one HELLO: of the living session with new addresses, or to tell
     /// somebody that its session is not known here.
-    pub(crate) fn greet_once(&mut self, fresh: Nonce) {
+    pub(crate) fn greet_once(&mut self, fresh: Secret) {
         self.owed = Some(self.handshake.greeting(fresh));
     }
 
@@ -251,7 +288,7 @@ impl Peer {
         from: Face,
         key: VerifyingKey,
         echo: Option<Nonce>,
-        fresh: Nonce,
+        fresh: Secret,
         now: Instant,
     ) -> Vec<Notice> {
         self.learn(from.party.kid.clone(), key);
@@ -265,7 +302,15 @@ impl Peer {
         }
     }
 
-    /// A frame arrived, checked; up to `room` new messages are taken.
+    /// What opens the frames of a session.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`], or that the other's key is none.
+    pub(crate) fn keys(&self, session: SessionId) -> Result<Keys, Refusal> {
+        self.handshake.keys(session)
+    }
+
+    /// A frame arrived, opened and checked; up to `room` new messages are taken.
     ///
     /// # Errors
     /// [`Refusal::Session`] or [`Refusal::Replay`].
@@ -315,13 +360,12 @@ impl Peer {
                 notices.push(Notice::Down(DownReason::Restarted));
             }
             notices.push(Notice::Up);
-            (self.link, self.attempt, self.owed) = (Some(Link::new(id, now)), None, None);
+            let link = Link::new(id, self.way, now);
+            (self.link, self.attempt, self.owed) = (Some(link), None, None);
             self.hearing = Hearing::new(now);
         }
         self.heard = now;
-        if let Some(link) = &mut self.link {
-            link.acknowledge_at(now);
-        }
+        self.speak(now);
         notices
     }
 
@@ -356,17 +400,14 @@ impl Peer {
         is_idle.then(|| self.end(DownReason::Idle))
     }
 
-    /// What is to be sent now, if anything.
-    pub(crate) fn depart(
+    /// The greeting that is to be said now, if any.
+    pub(crate) fn greeting(
         &mut self,
-        fresh: &mut dyn FnMut() -> Nonce,
+        fresh: &mut dyn FnMut() -> Secret,
         now: Instant,
     ) -> Option<Outgoing> {
         if self.is_leaving {
-            self.is_leaving = false;
-            let session = self.handshake.session()?;
-            self.end(DownReason::Left);
-            return Some(Outgoing::Bye(session, u64::MAX));
+            return None;
         }
         if self.owed.is_some() && self.owed_after <= now {
             self.owed_after = now + REPLY_GAP;
@@ -378,24 +419,43 @@ impl Peer {
             attempt.tries = attempt.tries.saturating_add(1);
             return Some(Outgoing::Hello(self.handshake.greeting(fresh())));
         }
-        let departing = self.link.as_mut()?.depart(&mut self.queue, now)?;
-        Some(Outgoing::Frame(Box::new(departing)))
+        None
     }
 
-    /// When [`Self::depart`] or [`Self::tick`] has something to do.
-    pub(crate) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let link = self.link.as_ref();
+    /// What the session has to send now, if anything.
+    pub(crate) fn traffic(&mut self, now: Instant) -> Option<Outgoing> {
+        if self.is_leaving {
+            self.is_leaving = false;
+            let session = self.handshake.session()?;
+            self.end(DownReason::Left);
+            return Some(Outgoing::Bye(session, u64::MAX));
+        }
+        let link = self.link.as_mut()?;
+        let keys = self.handshake.keys(link.id).ok()?;
+        let departing = link.depart(&mut self.queue, now)?;
+        Some(Outgoing::Frame(Box::new(departing), Box::new(keys)))
+    }
+
+    /// When [`Self::greeting`] or [`Self::tick`] has something to do.
+    pub(crate) fn next_greeting(&self) -> Option<Instant> {
         let owed = self.owed.map(|_| self.owed_after);
         let attempt = self.attempt.map(|attempt| attempt.next.min(attempt.until));
+        let silence = self.silent_at(self.patience.silence);
+        [owed, attempt, silence].into_iter().flatten().min()
+    }
+
+    /// When [`Self::traffic`] has something to do.
+    pub(crate) fn next_traffic(&self, now: Instant) -> Option<Instant> {
+        let link = self.link.as_ref();
         let frame = link.and_then(|link| link.next_due(!self.queue.is_empty(), now));
-        let silence = link
-            .and_then(Link::waits_since)
-            .map(|since| since.max(self.heard) + self.patience.silence);
         let leave = self.is_leaving.then_some(now);
-        [owed, attempt, frame, silence, leave]
-            .into_iter()
-            .flatten()
-            .min()
+        [frame, leave].into_iter().flatten().min()
+    }
+
+    /// When the other has been silent for so long while something waits.
+    pub(crate) fn silent_at(&self, patience: Duration) -> Option<Instant> {
+        let since = self.link.as_ref()?.waits_since()?;
+        Some(since.max(self.heard) + patience)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     kubo,
     kubo::watch::{Presence, Watch},
-    wire::{Address, body::Nonce},
+    wire::{Address, seal::Secret},
 };
 
 #[derive(Debug)]
@@ -48,7 +48,9 @@ impl Shared {
             Address::node(identity.peer())
         };
         let own = Own {
+            me: me.clone(),
             party: identity.party(),
+            carrier: config.carrier,
             patience: config.patience(),
             advert_interval: config.advert_interval,
         };
@@ -90,12 +92,12 @@ impl Shared {
     }
 }
 
-/// Fresh bits of the system. Without them no greeting is sent that could be
-/// replayed: an all-zero nonce would be, so the failure is loud.
-pub(super) fn fresh_nonce() -> Nonce {
-    let mut bits = [0; 16];
+/// A fresh key of the system's randomness. Without it no greeting is sent that
+/// could be replayed: an all-zero nonce would be, so the failure is loud.
+pub(super) fn fresh_secret() -> Secret {
+    let mut bits = [0; 32];
     if getrandom::fill(&mut bits).is_err() {
         tracing::error!("the system gives no random numbers: sessions can be replayed");
     }
-    Nonce::new(bits)
+    Secret::of(bits)
 }

@@ -6,6 +6,8 @@
 
 mod item;
 mod probe;
+mod streams;
+mod traffic;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -17,14 +19,19 @@ use ed25519_dalek::VerifyingKey;
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
-pub(crate) use self::item::Item;
-use self::probe::Probe;
+pub(crate) use self::{
+    item::{Item, Said},
+    streams::Stream,
+    traffic::StreamTurn,
+};
+use self::{probe::Probe, streams::Streams};
 use super::{
     clock,
+    config::Carrier,
     directory::{Directory, Remembered, Statement},
     event::Event,
     health::{Counters, Duty, Health},
-    session::{Face, Notice, Outgoing, Party, Patience, Peer},
+    session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
     kubo,
@@ -32,8 +39,10 @@ use crate::{
     wire::{
         Address, KeyId, Refusal,
         binding::Bound,
-        body::{Announcement, Frame, Hello, Nonce, SessionId},
+        body::{Announcement, Hello, SessionId},
         dagcbor,
+        envelope::Sealed,
+        seal::Secret,
     },
 };
 
@@ -52,7 +61,9 @@ const MAX_ADDRESSES: usize = 8;
 /// Who this sidecar is and how patient.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
+    pub(crate) me: Address,
     pub(crate) party: Party,
+    pub(crate) carrier: Carrier,
     pub(crate) patience: Patience,
     pub(crate) advert_interval: Duration,
 }
@@ -69,6 +80,8 @@ pub(crate) struct State {
     pub(crate) events: VecDeque<Event>,
     /// The own Kubo's swarm addresses.
     pub(crate) addresses: Vec<String>,
+    streams: Streams,
+    takes_streams: bool,
     advert: Option<Advert>,
     advert_due: Instant,
     advertised: Option<Instant>,
@@ -98,6 +111,8 @@ impl State {
             probe: Probe::default(),
             events: VecDeque::new(),
             addresses: Vec::new(),
+            streams: Streams::default(),
+            takes_streams: false,
             advert: None,
             advert_due: now,
             advertised: None,
@@ -107,7 +122,7 @@ impl State {
     }
 
     /// The next thing to publish.
-    pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) -> Turn {
+    pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) -> Turn {
         let resubscribe = self.probe.is_overdue(now);
         self.tick(now);
         let item = self
@@ -150,26 +165,42 @@ impl State {
             .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
-    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Nonce, now: Instant) -> Option<Item> {
+    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Secret, now: Instant) -> Option<Item> {
         for _ in 0..self.turn.len() {
             let address = self.turn.pop_front()?;
             let Some(peer) = self.peers.get_mut(&address) else {
                 continue;
             };
-            let outgoing = peer.depart(fresh, now);
+            let may_publish = may_publish(self.own.carrier, peer);
+            let mut outgoing = peer.greeting(fresh, now);
+            if outgoing.is_none() && may_publish {
+                outgoing = peer.traffic(now);
+            }
             self.turn.push_back(address.clone());
             if let Some(outgoing) = outgoing {
-                if let Outgoing::Frame(departing) = &outgoing {
-                    self.counters.retransmitted += departing.repeated as u64;
-                }
-                return Some(Item::To(address, outgoing, self.own_addresses()));
+                return Some(self.item(address, outgoing));
             }
         }
         None
     }
 
+    fn item(&mut self, to: Address, outgoing: Outgoing) -> Item {
+        if let Outgoing::Frame(departing, _) = &outgoing {
+            self.counters.retransmitted += departing.repeated as u64;
+        }
+        let said = Said {
+            addresses: self.own_addresses(),
+            streams: self.takes_streams,
+        };
+        Item::To(to, outgoing, said)
+    }
+
     fn next_wake(&self, now: Instant) -> Instant {
-        let peers = self.peers.values().filter_map(|peer| peer.next_wake(now));
+        let peers = self.peers.values().flat_map(|peer| {
+            let traffic = peer.next_traffic(now);
+            let traffic = traffic.filter(|_| may_publish(self.own.carrier, peer));
+            [peer.next_greeting(), traffic].into_iter().flatten()
+        });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
         let advert = is_advertising.then_some(self.advert_due);
         let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
@@ -222,7 +253,16 @@ impl State {
     pub(crate) fn enqueue(&mut self, to: &Address, bytes: &Bytes, now: Instant) -> Option<bool> {
         let peer = self.peer(to, now)?;
         peer.greet(now);
-        Some(peer.enqueue(bytes.clone()))
+        let has_room = peer.enqueue(bytes.clone());
+        self.nudge(to);
+        Some(has_room)
+    }
+
+    /// The stream of a peer may have something to send.
+    fn nudge(&self, peer: &Address) {
+        if let Some(stream) = self.streams.of(peer) {
+            stream.wake.notify_one();
+        }
     }
 
     /// Greets a peer until it answers; none when there are too many peers.
@@ -236,7 +276,7 @@ impl State {
         from: &Address,
         hello: Hello,
         bound: Bound,
-        fresh: Nonce,
+        fresh: Secret,
         now: Instant,
     ) -> Result<(), Refusal> {
         let party = Party {
@@ -248,12 +288,19 @@ impl State {
             party,
             nonce: hello.nonce,
         };
+        let needs_stream = self.own.carrier == Carrier::Stream;
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
-        let notices = peer.on_hello(face, bound.key, hello.echo, fresh, now);
+        let notices = peer.on_hello(face, bound.key, hello.echo, fresh.clone(), now);
+        if needs_stream && notices.contains(&Notice::Up) {
+            // No frame over pubsub will tell the other side that it has a session.
+            peer.greet_once(fresh);
+        }
         if peer.is_up() || peer.addresses.is_empty() {
             peer.addresses = hello.addresses;
+            peer.takes_streams = hello.streams;
         }
         self.note(from, notices, now);
+        self.nudge(from);
         Ok(())
     }
 
@@ -262,13 +309,15 @@ impl State {
         &mut self,
         from: &Address,
         place: (SessionId, u64),
-        frame: Frame,
+        sealed: &Sealed,
         now: Instant,
     ) -> Result<(), Refusal> {
         let room = MAX_EVENTS.saturating_sub(self.events.len());
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
+        let frame = sealed.open(&peer.keys(place.0)?)?;
         let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
         self.note(from, notices, now);
+        self.nudge(from);
         for bytes in arrived {
             match dagcbor::decode::<Message>(&bytes) {
                 Ok(message) => {
@@ -323,7 +372,7 @@ impl State {
 
     /// Somebody speaks in a session that is not known here: it may have missed
     /// our restart, so it is greeted.
-    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Nonce, now: Instant) {
+    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Secret, now: Instant) {
         if let Some(peer) = self.peer(from, now) {
             peer.greet_once(fresh);
         }
@@ -349,7 +398,7 @@ impl State {
 
     /// The inbox is subscribed to: probe it, advertise, and tell every linked
     /// peer where we are now.
-    pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Nonce, now: Instant) {
+    pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) {
         self.counters.resubscribed += u64::from(self.probe.has_begun());
         self.probe.begin(now);
         self.advert_due = now;
@@ -466,7 +515,12 @@ impl State {
     /// Says farewell to everybody, in turn.
     pub(crate) fn leave(&mut self) {
         self.advert = None;
-        self.peers.values_mut().for_each(Peer::leave);
+        for (address, peer) in &mut self.peers {
+            peer.leave();
+            if let Some(stream) = self.streams.of(address) {
+                stream.wake.notify_one();
+            }
+        }
     }
 
     pub(crate) fn health(&self, is_kubo_up: bool, now: Instant) -> Health {
@@ -481,6 +535,8 @@ impl State {
             obstacles: self.obstacles.values().cloned().collect(),
             muted_by: muted.map(|(address, _)| address.clone()).collect(),
             sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
+            takes_streams: self.takes_streams,
+            streams: self.streams.count(),
             listed: self.directory.len(),
             counters: self.counters.clone(),
         }
@@ -490,4 +546,9 @@ impl State {
     pub(crate) fn is_given_up(&self, address: &Address) -> bool {
         self.peers.get(address).is_none_or(Peer::is_idle)
     }
+}
+
+/// A session whose traffic is on a stream, or may only be, is not published.
+fn may_publish(carrier: Carrier, peer: &Peer) -> bool {
+    peer.way() == Way::Pubsub && carrier != Carrier::Stream
 }

@@ -106,6 +106,7 @@ impl Doors {
             slots: offers.slots,
             free: offers.free,
             warm: u32::try_from(offers.warm.len()).unwrap_or(u32::MAX),
+            carrier: None,
             rtt_ms: None,
             heard: None,
             labels: offers.labels,
@@ -152,6 +153,9 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         ("mesh.delivered", counted.delivered),
         ("mesh.retransmitted", counted.retransmitted),
         ("mesh.resubscribed", counted.resubscribed),
+        ("mesh.streamed", counted.streamed),
+        ("mesh.streams", health.streams as u64),
+        ("mesh.streams_broken", counted.streams_broken),
         ("mesh.sessions", health.sessions as u64),
         ("mesh.listed", health.listed as u64),
     ];
@@ -333,6 +337,10 @@ impl Backend for Doors {
             slots: entry.advert.slots,
             free: entry.advert.free,
             warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
+            carrier: entry.is_linked.then(|| {
+                let is_streaming = self.mesh.is_streaming(&entry.peer);
+                if is_streaming { "stream" } else { "pubsub" }.to_owned()
+            }),
             rtt_ms: self
                 .mesh
                 .rtt(&entry.peer)

@@ -6,8 +6,9 @@ use serde_bytes::{ByteArray, ByteBuf};
 use super::Refusal;
 use crate::model::{Advert, Binding};
 
-/// Bits that one side picks for one handshake with one peer.
-pub type Nonce = ByteArray<16>;
+/// What one side picks for one handshake with one peer: a fresh X25519 key, so
+/// that it proves that the answer is fresh and agrees on the session's keys.
+pub type Nonce = ByteArray<32>;
 /// Names a session: the hash of both keys, boots and nonces.
 pub type SessionId = ByteArray<32>;
 
@@ -25,15 +26,17 @@ const PERIODS_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
-    /// The sender's bits.
+    /// The sender's key.
     pub nonce: Nonce,
-    /// The receiver's bits, where the sender has seen them.
+    /// The receiver's key, where the sender has seen them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Nonce>,
     /// Who the sender is.
     pub binding: Binding,
     /// Swarm addresses with `/p2p/…`, at most 8.
     pub addresses: Vec<String>,
+    /// The sender's Kubo takes streams to its sidecar.
+    pub streams: bool,
 }
 
 /// Messages and what was received: the traffic of a session.

@@ -2,9 +2,10 @@
 //!
 //! A canonical DAG-CBOR map `{header, body, sig}` of at most 256 KiB; `sig` is
 //! Ed25519 over `"timerose/env/1\0" ‖ canonical header ‖ sha256(body)`. The
-//! cheap checks come first: size, shape, version, mesh, audience, then the
-//! signature, and only then is the body believed. Whether a frame's session
-//! lives and its number is new is the session's to judge.
+//! body of a frame is sealed, and signed after that. The cheap checks come
+//! first: size, shape, version, mesh, audience, then the signature, and only
+//! then is the body believed. Whether a frame's session lives and its number
+//! is new is the session's to judge, which also has the keys to open it.
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use ipld_core::ipld::Ipld;
@@ -16,6 +17,7 @@ use super::{
     binding::{self, Bound},
     body::{Announcement, Empty, Frame, Hello, SessionId},
     dagcbor, key,
+    seal::Keys,
 };
 
 /// The version this program speaks.
@@ -101,8 +103,8 @@ pub struct Expect<'a> {
 pub enum Content {
     /// A greeting and whose it is.
     Hello(Box<(Hello, Bound)>),
-    /// A session's traffic: session, frame number, frame.
-    Frame(SessionId, u64, Frame),
+    /// A session's traffic: session, frame number, what only the session opens.
+    Frame(SessionId, u64, Sealed),
     /// The end of a session.
     Bye(SessionId),
     /// An advert, whose it is, and its time in Unix seconds.
@@ -111,16 +113,56 @@ pub enum Content {
     Probe(u64),
 }
 
-/// Encodes, signs and bounds an envelope.
+/// A frame that was not opened yet, from a proven sender.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    header: Vec<u8>,
+    seq: u64,
+    body: Vec<u8>,
+}
+
+impl Sealed {
+    /// Opens and checks the frame.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsealable`], or what is wrong with the frame.
+    pub fn open(&self, keys: &Keys) -> Result<Frame, Refusal> {
+        let frame: Frame = dagcbor::decode(&keys.open(self.seq, &self.header, &self.body)?)?;
+        frame.check()?;
+        Ok(frame)
+    }
+}
+
+/// Encodes, signs and bounds an envelope whose body everybody may read.
 ///
 /// # Errors
 /// [`Refusal::Oversized`], or [`Refusal::Unencodable`] in theory.
-pub fn seal<B: Serialize>(
+pub fn sign<B: Serialize>(
     header: Header,
     body: &B,
     signer: &SigningKey,
 ) -> Result<Vec<u8>, Refusal> {
     let body = dagcbor::encode(body)?;
+    finish(header, body, signer)
+}
+
+/// Encodes, seals, signs and bounds a frame, by the number in its header.
+///
+/// # Errors
+/// [`Refusal::Oversized`]; [`Refusal::Unencodable`] without a number.
+pub fn seal(
+    header: Header,
+    frame: &Frame,
+    keys: &Keys,
+    signer: &SigningKey,
+) -> Result<Vec<u8>, Refusal> {
+    let seq = header.seq.ok_or(Refusal::Unencodable)?;
+    let body = dagcbor::encode(frame)?;
+    let body = keys.seal(seq, &dagcbor::encode(&header)?, &body)?;
+    finish(header, body, signer)
+}
+
+fn finish(header: Header, body: Vec<u8>, signer: &SigningKey) -> Result<Vec<u8>, Refusal> {
     let sig = key::sign(signer, DOMAIN, &signed_bytes(&header, &body)?);
     let bytes = dagcbor::encode(&Envelope { header, body, sig })?;
     if bytes.len() <= MAX_BYTES {
@@ -179,9 +221,13 @@ impl Envelope {
             (Kind::Hello, None, None) => self.open_hello(expect),
             (Kind::Advert, None, None) => self.open_advert(expect),
             (Kind::Frame, Some(session), Some(seq)) => {
-                let frame: Frame = self.open_with(key_of)?;
-                frame.check()?;
-                Ok(Content::Frame(session, seq, frame))
+                self.check_key(key_of)?;
+                let sealed = Sealed {
+                    header: dagcbor::encode(header)?,
+                    seq,
+                    body: self.body.clone(),
+                };
+                Ok(Content::Frame(session, seq, sealed))
             }
             (Kind::Bye, Some(session), Some(_)) => self
                 .open_with::<Empty>(key_of)
@@ -258,9 +304,16 @@ impl Envelope {
         &self,
         key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
     ) -> Result<B, Refusal> {
-        let key = key_of(&self.header.from, &self.header.kid).ok_or(Refusal::UnknownKey)?;
-        self.check_sig(&key)?;
+        self.check_key(key_of)?;
         dagcbor::decode(&self.body)
+    }
+
+    fn check_key(
+        &self,
+        key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
+    ) -> Result<(), Refusal> {
+        let key = key_of(&self.header.from, &self.header.kid).ok_or(Refusal::UnknownKey)?;
+        self.check_sig(&key)
     }
 
     fn check_sig(&self, key: &VerifyingKey) -> Result<(), Refusal> {

@@ -46,6 +46,9 @@ pub enum Refusal {
     /// More than the sender's share.
     #[error("more than the sender's share")]
     Rate,
+    /// The seal cannot be opened, or nothing can be sealed for that key.
+    #[error("sealed in a way that nothing here opens")]
+    Unsealable,
     /// A value that has no canonical form, such as a float that is no number.
     #[error("has no canonical form")]
     Unencodable,
@@ -53,7 +56,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for tables of counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Oversized,
         Self::Malformed,
         Self::NonCanonical,
@@ -68,6 +71,7 @@ impl Refusal {
         Self::Replay,
         Self::Hash,
         Self::Rate,
+        Self::Unsealable,
         Self::Unencodable,
     ];
 
@@ -89,6 +93,7 @@ impl Refusal {
             Self::Replay => "replay",
             Self::Hash => "hash",
             Self::Rate => "rate",
+            Self::Unsealable => "unsealable",
             Self::Unencodable => "unencodable",
         }
     }

@@ -1,4 +1,4 @@
-//! Names in Kubo's pubsub and DHT. The mesh name is part of each, so that
+//! Names in Kubo's pubsub, streams and DHT. The mesh name is part of each, so that
 //! meshes do not hear one another.
 
 use cid::Cid;
@@ -18,6 +18,12 @@ pub fn inbox(mesh: &str, owner: &Address) -> String {
 #[must_use]
 pub fn adverts(mesh: &str) -> String {
     format!("timerose/1/{mesh}/adverts")
+}
+
+/// The libp2p protocol of streams between sidecars.
+#[must_use]
+pub fn stream(mesh: &str) -> String {
+    format!("/x/timerose/1/{mesh}")
 }
 
 /// The raw block whose providers are the mesh's executors of a runtime

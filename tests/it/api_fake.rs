@@ -353,6 +353,7 @@ impl Backend for Fake {
             slots: 4,
             free: 3,
             warm: 1,
+            carrier: (reach == Reach::Direct).then(|| "pubsub".to_owned()),
             rtt_ms: (reach == Reach::Direct).then_some(4.5),
             heard: None,
             labels: [("zone".to_owned(), "a".to_owned())].into(),

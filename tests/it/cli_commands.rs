@@ -215,9 +215,9 @@ async fn lists_are_tables() {
     wordcount  wasm/wasi  _start   bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
     ");
     insta::assert_snapshot!(said(&served, &["node", "ls"]).await.stdout, @r"
-    PEER                                                  REACH      RUNTIMES    FREE  WARM  RTT     HEARD  LABELS
-    12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr  this node  wasm(wasi)  3/4   1     –       –      zone=a
-    12D3KooWBd9zd6aBLKJfdwHpXTUZ3HyVG5BhJKsWDn2q5MD8mn6i  direct     wasm(wasi)  3/4   1     4.5 ms  –      zone=a
+    PEER                                                  REACH           RUNTIMES    FREE  WARM  RTT     HEARD  LABELS
+    12D3KooWGRUfXEwKyUyZBHvD2SzWkNeSw5cbMShWRRKtHcnv7hHr  this node       wasm(wasi)  3/4   1     –       –      zone=a
+    12D3KooWBd9zd6aBLKJfdwHpXTUZ3HyVG5BhJKsWDn2q5MD8mn6i  direct, pubsub  wasm(wasi)  3/4   1     4.5 ms  –      zone=a
     ");
     insta::assert_snapshot!(said(&served, &["storage"]).await.stdout, @r"
     KIND    COUNT  SIZE

@@ -23,4 +23,5 @@ mod kubo_config;
 mod kubo_contract;
 mod load;
 mod placement;
+mod streams;
 mod torture;

@@ -44,6 +44,11 @@ impl Mesh {
         Self::with_settings(count, &[SHORT_LEASES]).await
     }
 
+    /// Starts `count` nodes whose sessions travel one way only.
+    pub(crate) async fn with_carrier(count: usize, carrier: &str) -> Self {
+        Self::with_settings(count, &[("TIMEROSE_MESH__CARRIER", carrier)]).await
+    }
+
     /// Starts `count` nodes whose sidecars have these settings.
     pub(crate) async fn with_settings(count: usize, settings: &[(&str, &str)]) -> Self {
         let room = ROOM.acquire().await.unwrap();

@@ -2,8 +2,10 @@
 //!
 //! A message is due once its time-out passed (max(20 ms, 4 × srtt), doubled by
 //! each try, at most 2 s), or at once when the other side saw a later frame and
-//! not this message: Kubo's pubsub never delivers out of order. Every frame has
-//! a number of its own, so a round trip is never ambiguous. Pure.
+//! not this message: Kubo's pubsub never delivers out of order. A stream loses
+//! nothing, so there only a receiver without room is asked again, in its time.
+//! Every frame has a number of its own, so a round trip is never ambiguous.
+//! Pure.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::Way;
 use crate::wire::body::Ack;
 
 /// Messages that may be unacknowledged.
@@ -20,6 +23,7 @@ pub(super) const WINDOW: usize = 512;
 /// From the first unacknowledged number to the next one.
 const SPAN: u64 = 2_048;
 const RTO_MIN: Duration = Duration::from_millis(20);
+const RTO_STREAM: Duration = Duration::from_millis(200);
 const RTO_MAX: Duration = Duration::from_secs(2);
 const RTO_UNMEASURED: Duration = Duration::from_millis(200);
 /// Beyond a first repetition, which is what counts as a sign of loss.
@@ -45,9 +49,27 @@ pub(super) struct Flight {
     departures: VecDeque<(u64, Instant)>,
     echo: u64,
     srtt: Option<Duration>,
+    way: Way,
 }
 
 impl Flight {
+    pub(super) fn over(way: Way) -> Self {
+        Self {
+            way,
+            ..Self::default()
+        }
+    }
+
+    /// The round trip is another one, and what is under way counts as lost.
+    pub(super) fn set_way(&mut self, way: Way, now: Instant) {
+        (self.way, self.srtt) = (way, None);
+        self.departures.clear();
+        for sent in self.sent.values_mut() {
+            sent.tries = 1;
+            sent.at = now.checked_sub(RTO_MAX).unwrap_or(now);
+        }
+    }
+
     pub(super) fn srtt(&self) -> Option<Duration> {
         self.srtt
     }
@@ -107,12 +129,16 @@ impl Flight {
     }
 
     fn due_at(&self, sent: &Sent) -> Instant {
-        if sent.tries == 1 && sent.frame < self.echo {
+        let (overtaken, least) = match self.way {
+            Way::Pubsub => (sent.frame < self.echo, RTO_MIN),
+            Way::Stream => (false, RTO_STREAM),
+        };
+        if sent.tries == 1 && overtaken {
             return sent.at;
         }
         let first = self
             .srtt
-            .map_or(RTO_UNMEASURED, |srtt| (srtt * 4).max(RTO_MIN));
+            .map_or(RTO_UNMEASURED, |srtt| (srtt * 4).max(least));
         let doubled = first.saturating_mul(1 << (sent.tries - 1).min(10));
         sent.at + doubled.min(RTO_MAX)
     }

@@ -3,7 +3,9 @@
 //! Symmetric, without a tie-break: each side picks a nonce for the other and
 //! says it in a HELLO, together with the nonce it heard. Who hears its own
 //! fresh nonce knows that the other is there now. An old HELLO proves nothing
-//! and changes nothing; a proven one voids the session before it. Pure.
+//! and changes nothing; a proven one voids the session before it. A nonce is a
+//! fresh public key, so both sides have the session's keys as soon as they have
+//! the session. Pure.
 
 use libp2p_identity::PeerId;
 use sha2::{Digest, Sha256};
@@ -11,8 +13,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     model::BootId,
     wire::{
-        KeyId,
+        KeyId, Refusal,
         body::{Nonce, SessionId},
+        seal::{Keys, Secret},
     },
 };
 
@@ -58,11 +61,12 @@ struct Current {
     id: SessionId,
     nonce: Nonce,
     remote: Face,
+    keys: Result<Keys, Refusal>,
 }
 
 #[derive(Clone, Debug)]
 struct Pending {
-    nonce: Nonce,
+    secret: Secret,
     remote: Option<Face>,
 }
 
@@ -88,9 +92,25 @@ impl Handshake {
         self.current.as_ref().map(|current| current.id)
     }
 
+    /// What seals the traffic of a session that is or could be.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`], or that the other's key is none.
+    pub(crate) fn keys(&self, id: SessionId) -> Result<Keys, Refusal> {
+        if let Some(current) = self.current.as_ref().filter(|current| current.id == id) {
+            return current.keys.clone();
+        }
+        let pending = self.pending.as_ref().ok_or(Refusal::Session)?;
+        let remote = pending.remote.as_ref().ok_or(Refusal::Session)?;
+        if self.id_with(pending.secret.public(), remote) != id {
+            return Err(Refusal::Session);
+        }
+        pending.secret.agree(&remote.nonce, &id)
+    }
+
     /// What to say to begin, or to make oneself heard again. `fresh` is used
     /// where no nonce is out yet.
-    pub(crate) fn greeting(&mut self, fresh: Nonce) -> Greeting {
+    pub(crate) fn greeting(&mut self, fresh: Secret) -> Greeting {
         if let Some(current) = &self.current {
             return Greeting {
                 nonce: current.nonce,
@@ -98,18 +118,18 @@ impl Handshake {
             };
         }
         let pending = self.pending.get_or_insert(Pending {
-            nonce: fresh,
+            secret: fresh,
             remote: None,
         });
         let echo = pending.remote.as_ref().map(|remote| remote.nonce);
         Greeting {
-            nonce: pending.nonce,
+            nonce: pending.secret.public(),
             echo,
         }
     }
 
     /// A HELLO arrived whose signature and binding hold.
-    pub(crate) fn on_hello(&mut self, from: Face, echo: Option<Nonce>, fresh: Nonce) -> Heard {
+    pub(crate) fn on_hello(&mut self, from: Face, echo: Option<Nonce>, fresh: Secret) -> Heard {
         if let Some(current) = self
             .current
             .as_ref()
@@ -127,12 +147,13 @@ impl Handshake {
             };
         }
         let pending = self.pending.get_or_insert(Pending {
-            nonce: fresh,
+            secret: fresh,
             remote: None,
         });
-        let nonce = pending.nonce;
+        let nonce = pending.secret.public();
         if echo == Some(nonce) {
-            return Heard::Established(self.establish(nonce, from));
+            let secret = pending.secret.clone();
+            return Heard::Established(self.establish(&secret, from));
         }
         let greeting = Greeting {
             nonce,
@@ -149,16 +170,16 @@ impl Handshake {
             return Heard::Confirm;
         }
         let Some(Pending {
-            nonce,
+            secret,
             remote: Some(remote),
         }) = self.pending.clone()
         else {
             return Heard::Unknown;
         };
-        if self.id_with(nonce, &remote) != id {
+        if self.id_with(secret.public(), &remote) != id {
             return Heard::Unknown;
         }
-        Heard::Established(self.establish(nonce, remote))
+        Heard::Established(self.establish(&secret, remote))
     }
 
     /// The session is over; the next one has nonces of its own.
@@ -167,9 +188,16 @@ impl Handshake {
         self.pending = None;
     }
 
-    fn establish(&mut self, nonce: Nonce, remote: Face) -> SessionId {
+    fn establish(&mut self, secret: &Secret, remote: Face) -> SessionId {
+        let nonce = secret.public();
         let id = self.id_with(nonce, &remote);
-        self.current = Some(Current { id, nonce, remote });
+        let keys = secret.agree(&remote.nonce, &id);
+        self.current = Some(Current {
+            id,
+            nonce,
+            remote,
+            keys,
+        });
         self.pending = None;
         id
     }
@@ -207,33 +235,33 @@ mod tests {
         }
     }
 
-    fn nonce(number: u8) -> Nonce {
-        Nonce::new([number; 16])
+    fn secret(number: u8) -> Secret {
+        Secret::of([number; 32])
     }
 
     fn face(party: Party, number: u8) -> Face {
         Face {
             party,
-            nonce: nonce(number),
+            nonce: secret(number).public(),
         }
     }
 
     /// `a` greets, `b` answers, `a` is established and its first frame proves
     /// the session to `b`.
     fn shake(a: &mut Handshake, b: &mut Handshake, fresh: u8) -> SessionId {
-        let hello = a.greeting(nonce(fresh));
+        let hello = a.greeting(secret(fresh));
         let from_a = Face {
             party: a.me.clone(),
             nonce: hello.nonce,
         };
-        let Heard::Greet(reply) = b.on_hello(from_a, hello.echo, nonce(fresh + 1)) else {
+        let Heard::Greet(reply) = b.on_hello(from_a, hello.echo, secret(fresh + 1)) else {
             panic!("a first greeting proves nothing");
         };
         let from_b = Face {
             party: b.me.clone(),
             nonce: reply.nonce,
         };
-        let Heard::Established(id) = a.on_hello(from_b, reply.echo, nonce(fresh + 2)) else {
+        let Heard::Established(id) = a.on_hello(from_b, reply.echo, secret(fresh + 2)) else {
             panic!("an echo of the fresh nonce proves");
         };
         assert_eq!(b.on_session(id), Heard::Established(id));
@@ -250,24 +278,24 @@ mod tests {
     #[test]
     fn greetings_that_cross_end_in_one_session() {
         let (mut a, mut b) = (Handshake::new(party(1, 1)), Handshake::new(party(2, 1)));
-        let (hello_a, hello_b) = (a.greeting(nonce(1)), b.greeting(nonce(2)));
+        let (hello_a, hello_b) = (a.greeting(secret(1)), b.greeting(secret(2)));
         let from = |side: &Handshake, hello: Greeting| Face {
             party: side.me.clone(),
             nonce: hello.nonce,
         };
         let (from_a, from_b) = (from(&a, hello_a), from(&b, hello_b));
-        let Heard::Greet(to_b) = a.on_hello(from_b.clone(), None, nonce(3)) else {
+        let Heard::Greet(to_b) = a.on_hello(from_b.clone(), None, secret(3)) else {
             panic!()
         };
-        let Heard::Greet(to_a) = b.on_hello(from_a.clone(), None, nonce(4)) else {
+        let Heard::Greet(to_a) = b.on_hello(from_a.clone(), None, secret(4)) else {
             panic!()
         };
         assert!(matches!(
-            a.on_hello(from_b, to_a.echo, nonce(5)),
+            a.on_hello(from_b, to_a.echo, secret(5)),
             Heard::Established(_)
         ));
         assert!(matches!(
-            b.on_hello(from_a, to_b.echo, nonce(6)),
+            b.on_hello(from_a, to_b.echo, secret(6)),
             Heard::Established(_)
         ));
         assert_eq!(a.session(), b.session());
@@ -277,16 +305,16 @@ mod tests {
     fn a_replayed_greeting_of_an_earlier_boot_voids_nothing() {
         let (mut a, mut b) = (Handshake::new(party(1, 1)), Handshake::new(party(2, 1)));
         shake(&mut a, &mut b, 10);
-        let recorded = a.greeting(nonce(99));
+        let recorded = a.greeting(secret(99));
         let mut restarted = Handshake::new(party(1, 2));
         let id = shake(&mut restarted, &mut b, 20);
         let old = face(party(1, 1), 10);
         assert_eq!(old.nonce, recorded.nonce);
         assert!(matches!(
-            b.on_hello(old.clone(), recorded.echo, nonce(30)),
+            b.on_hello(old.clone(), recorded.echo, secret(30)),
             Heard::Greet(_)
         ));
-        assert!(matches!(b.on_hello(old, None, nonce(31)), Heard::Greet(_)));
+        assert!(matches!(b.on_hello(old, None, secret(31)), Heard::Greet(_)));
         assert_eq!(b.session(), Some(id));
     }
 
@@ -305,17 +333,17 @@ mod tests {
     fn a_session_is_confirmed_as_often_as_the_other_asks() {
         let (mut a, mut b) = (Handshake::new(party(1, 1)), Handshake::new(party(2, 1)));
         let id = shake(&mut a, &mut b, 10);
-        let hello = a.greeting(nonce(50));
+        let hello = a.greeting(secret(50));
         let from_a = Face {
             party: a.me.clone(),
             nonce: hello.nonce,
         };
         assert_eq!(
-            b.on_hello(from_a.clone(), hello.echo, nonce(51)),
+            b.on_hello(from_a.clone(), hello.echo, secret(51)),
             Heard::Confirm
         );
         assert!(matches!(
-            b.on_hello(from_a, None, nonce(52)),
+            b.on_hello(from_a, None, secret(52)),
             Heard::Greet(_)
         ));
         assert_eq!(b.session(), Some(id));

@@ -2,8 +2,7 @@
 //!
 //! Unordered, de-duplicated, windowed; acknowledgements wait up to 5 ms to ride
 //! with something. Pure: the time is an argument, the caller carries the
-//! frames. A durable class would keep its outbox above this, a stream carrier
-//! would take the same frames.
+//! frames, whichever way; they may come over both while the way changes.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,6 +11,7 @@ use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 
 use super::{
+    Way,
     flight::Flight,
     received::{Frames, Received},
 };
@@ -50,10 +50,10 @@ pub(crate) struct Departing {
 }
 
 impl Link {
-    pub(super) fn new(id: SessionId, now: Instant) -> Self {
+    pub(super) fn new(id: SessionId, way: Way, now: Instant) -> Self {
         Self {
             id,
-            flight: Flight::default(),
+            flight: Flight::over(way),
             received: Received::default(),
             frames: Frames::default(),
             echoed_at: now,
@@ -61,6 +61,12 @@ impl Link {
             ack_due: None,
             waits_since: None,
         }
+    }
+
+    /// Frames travel another way from now on.
+    pub(super) fn set_way(&mut self, way: Way, now: Instant) {
+        self.flight.set_way(way, now);
+        self.acknowledge_at(now);
     }
 
     pub(super) fn srtt(&self) -> Option<Duration> {

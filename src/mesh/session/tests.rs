@@ -26,11 +26,11 @@ impl Dice {
         (self.0 >> 33) % sides
     }
 
-    fn nonce(&mut self) -> Nonce {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.roll(1 << 30).to_be_bytes());
-        bytes[8..].copy_from_slice(&self.roll(1 << 30).to_be_bytes());
-        Nonce::new(bytes)
+    fn secret(&mut self) -> Secret {
+        let mut bits = [0; 32];
+        bits[..8].copy_from_slice(&self.roll(1 << 30).to_be_bytes());
+        bits[8..16].copy_from_slice(&self.roll(1 << 30).to_be_bytes());
+        Secret::of(bits)
     }
 }
 
@@ -116,8 +116,10 @@ impl World {
         for side in 0..2 {
             let notice = self.sides[side].peer.tick(self.now);
             self.sides[side].note(notice);
-            let fresh = self.dice.nonce();
-            if let Some(outgoing) = self.sides[side].peer.depart(&mut || fresh, self.now) {
+            let fresh = self.dice.secret();
+            let peer = &mut self.sides[side].peer;
+            let greeting = peer.greeting(&mut || fresh.clone(), self.now);
+            if let Some(outgoing) = greeting.or_else(|| peer.traffic(self.now)) {
                 self.send(1 - side, &outgoing);
             }
         }
@@ -146,7 +148,7 @@ impl World {
     }
 
     fn deliver(&mut self, to: usize, outgoing: Outgoing) {
-        let (fresh, now) = (self.dice.nonce(), self.now);
+        let (fresh, now) = (self.dice.secret(), self.now);
         let sender = &self.sides[1 - to];
         let (party, key) = (sender.party.clone(), sender.key.verifying_key());
         let side = &mut self.sides[to];
@@ -157,7 +159,7 @@ impl World {
                     .on_hello(Face { party, nonce }, key, echo, fresh, now);
                 side.note(notices);
             }
-            Outgoing::Frame(departing) => {
+            Outgoing::Frame(departing, _) => {
                 let mut frame = departing.frame;
                 match self.plant {
                     Plant::NoAck => frame.ack = crate::wire::body::Ack::default(),

@@ -17,19 +17,26 @@ use crate::{
 /// What to publish.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    /// To one peer; a HELLO says the addresses.
-    To(Address, Outgoing, Vec<String>),
+    /// To one peer.
+    To(Address, Outgoing, Said),
     /// To all, at this Unix time.
     Advert(Box<Advert>, u64),
     /// To ourselves.
     Probe(u64),
 }
 
+/// What a HELLO says of its sender's Kubo.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) streams: bool,
+}
+
 impl Item {
     /// Messages in it that go out for the second time: a sign of loss.
     pub(crate) fn lost(&self) -> usize {
         match self {
-            Self::To(_, Outgoing::Frame(departing), _) => departing.lost,
+            Self::To(_, Outgoing::Frame(departing, _), _) => departing.lost,
             _ => 0,
         }
     }
@@ -48,7 +55,7 @@ impl Item {
             Self::Probe(_) => topics::inbox(mesh, me),
         };
         let bytes = match self {
-            Self::To(to, outgoing, addresses) => seal.outgoing(&to, outgoing, addresses)?,
+            Self::To(to, outgoing, said) => seal.outgoing(&to, outgoing, said)?,
             Self::Advert(advert, now) => seal.advert(*advert, now)?,
             Self::Probe(number) => {
                 let seq = Some(number);
@@ -84,15 +91,10 @@ impl Seal<'_> {
     }
 
     fn envelope<B: Serialize>(&self, header: Header, body: &B) -> Result<Vec<u8>, Refusal> {
-        envelope::seal(header, body, self.identity.key())
+        envelope::sign(header, body, self.identity.key())
     }
 
-    fn outgoing(
-        &self,
-        to: &Address,
-        outgoing: Outgoing,
-        addresses: Vec<String>,
-    ) -> Result<Vec<u8>, Refusal> {
+    fn outgoing(&self, to: &Address, outgoing: Outgoing, said: Said) -> Result<Vec<u8>, Refusal> {
         let in_session = |kind, session, seq| Header {
             session: Some(session),
             seq: Some(seq),
@@ -104,13 +106,14 @@ impl Seal<'_> {
                     nonce: greeting.nonce,
                     echo: greeting.echo,
                     binding: self.identity.binding(),
-                    addresses,
+                    addresses: said.addresses,
+                    streams: said.streams,
                 };
                 self.envelope(self.header(Kind::Hello, Some(to)), &body)
             }
-            Outgoing::Frame(departing) => {
+            Outgoing::Frame(departing, keys) => {
                 let header = in_session(Kind::Frame, departing.session, departing.seq);
-                self.envelope(header, &departing.frame)
+                envelope::seal(header, &departing.frame, &keys, self.identity.key())
             }
             Outgoing::Bye(session, seq) => {
                 self.envelope(in_session(Kind::Bye, session, seq), &Empty {})

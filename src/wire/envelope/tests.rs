@@ -9,6 +9,7 @@ use crate::{
     model::{Advert, Roles},
     wire::{
         body::Ack,
+        seal::Secret,
         testing::{NOW, Node},
     },
 };
@@ -47,10 +48,11 @@ impl Case {
 
     fn hello(&self) -> Hello {
         Hello {
-            nonce: ByteArray::new([1; 16]),
+            nonce: ByteArray::new([1; 32]),
             echo: None,
             binding: self.from.binding.clone(),
             addresses: vec!["/ip4/127.0.0.1/tcp/4001".to_owned()],
+            streams: true,
         }
     }
 
@@ -82,8 +84,31 @@ impl Case {
         }
     }
 
-    fn sealed<B: Serialize>(&self, header: Header, body: &B) -> Vec<u8> {
-        seal(header, body, &self.from.key).unwrap()
+    fn signed<B: Serialize>(&self, header: Header, body: &B) -> Vec<u8> {
+        sign(header, body, &self.from.key).unwrap()
+    }
+
+    /// Sealed where the header has what that takes.
+    fn sealed(&self, header: Header, frame: &Frame) -> Vec<u8> {
+        if header.seq.is_none() {
+            return self.signed(header, frame);
+        }
+        seal(header, frame, &self.keys(0), &self.from.key).unwrap()
+    }
+
+    /// The session's keys, of the sender (0) or the receiver (1).
+    fn keys(&self, side: u8) -> Keys {
+        let (own, other) = (Secret::of([side; 32]), Secret::of([1 - side; 32]));
+        own.agree(&other.public(), &ByteArray::new([9; 32]))
+            .unwrap()
+    }
+
+    /// The frame in an envelope.
+    fn frame_in(&self, bytes: &[u8]) -> Result<Frame, Refusal> {
+        match self.open(bytes)? {
+            Content::Frame(_, 1, sealed) => sealed.open(&self.keys(1)),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Content, Refusal> {
@@ -110,13 +135,13 @@ impl Case {
 #[test]
 fn every_kind_comes_through() {
     let case = Case::new();
-    let hello = case.sealed(case.header(Kind::Hello), &case.hello());
+    let hello = case.signed(case.header(Kind::Hello), &case.hello());
     assert!(matches!(case.open(&hello), Ok(Content::Hello(_))));
     let frame = case.sealed(case.header(Kind::Frame), &case.frame());
     assert!(matches!(case.open(&frame), Ok(Content::Frame(_, 1, _))));
-    let bye = case.sealed(case.header(Kind::Bye), &Empty {});
+    let bye = case.signed(case.header(Kind::Bye), &Empty {});
     assert!(matches!(case.open(&bye), Ok(Content::Bye(_))));
-    let advert = case.sealed(case.header(Kind::Advert), &case.announcement());
+    let advert = case.signed(case.header(Kind::Advert), &case.announcement());
     assert!(matches!(case.open(&advert), Ok(Content::Advert(_, NOW))));
 }
 
@@ -129,7 +154,7 @@ fn a_probe_is_believed_by_its_own_sender_only() {
         seq: Some(4),
         ..case.header(Kind::Probe)
     };
-    let envelope = parse(&case.sealed(header.clone(), &Empty {})).unwrap();
+    let envelope = parse(&case.signed(header.clone(), &Empty {})).unwrap();
     let expect = Expect {
         net: NET,
         me: &me,
@@ -144,7 +169,7 @@ fn a_probe_is_believed_by_its_own_sender_only() {
         to: Some(Address::node(case.me.peer)),
         ..header
     };
-    let foreign = case.sealed(foreign, &Empty {});
+    let foreign = case.signed(foreign, &Empty {});
     assert_eq!(case.open(&foreign).unwrap_err(), Refusal::Malformed);
 }
 
@@ -197,7 +222,7 @@ fn signed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() 
         let (mut header, mut frame) = (case.header(Kind::Frame), case.frame());
         change(&mut header, &mut frame);
         assert_eq!(
-            case.open(&case.sealed(header, &frame)).unwrap_err(),
+            case.frame_in(&case.sealed(header, &frame)).unwrap_err(),
             refusal,
             "{name}"
         );
@@ -208,7 +233,7 @@ fn signed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() 
 fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_reason() {
     let case = Case::new();
     let other = Node::new(3);
-    let hello = |hello: Hello| case.open(&case.sealed(case.header(Kind::Hello), &hello));
+    let hello = |hello: Hello| case.open(&case.signed(case.header(Kind::Hello), &hello));
     let theirs = Hello {
         binding: other.binding.clone(),
         ..case.hello()
@@ -235,7 +260,7 @@ fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_rea
     assert_eq!(hello(many).unwrap_err(), Refusal::Malformed);
 
     let advert =
-        |header: Header, now| case.open_at(&case.sealed(header, &case.announcement()), now);
+        |header: Header, now| case.open_at(&case.signed(header, &case.announcement()), now);
     let header = || case.header(Kind::Advert);
     assert_eq!(advert(header(), NOW + 151).unwrap_err(), Refusal::Expired);
     assert_eq!(advert(header(), NOW - 61).unwrap_err(), Refusal::Expired);
@@ -256,7 +281,7 @@ fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_rea
     assert_eq!(advert(directed, NOW).unwrap_err(), Refusal::Malformed);
     let mut other_boot = case.announcement();
     other_boot.advert.boot = other.binding.body.boot;
-    let other_boot = case.sealed(header(), &other_boot);
+    let other_boot = case.signed(header(), &other_boot);
     assert_eq!(case.open(&other_boot).unwrap_err(), Refusal::Malformed);
 }
 
@@ -306,7 +331,7 @@ fn bytes_changed_on_the_way_are_refused_with_their_reason() {
 #[test]
 fn no_single_bit_can_be_changed() {
     let case = Case::new();
-    let good = case.sealed(case.header(Kind::Hello), &case.hello());
+    let good = case.signed(case.header(Kind::Hello), &case.hello());
     for bit in 0..good.len() * 8 {
         let mut changed = good.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
@@ -321,6 +346,11 @@ fn a_body_over_the_cap_is_refused_before_it_is_sent() {
         messages: vec![(1, ByteBuf::from(vec![0; MAX_BYTES]))],
         ack: Ack::default(),
     };
-    let refused = seal(case.header(Kind::Frame), &frame, &case.from.key);
+    let refused = seal(
+        case.header(Kind::Frame),
+        &frame,
+        &case.keys(0),
+        &case.from.key,
+    );
     assert_eq!(refused, Err(Refusal::Oversized));
 }

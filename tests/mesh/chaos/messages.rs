@@ -12,7 +12,7 @@ const FINEST: Duration = Duration::from_millis(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_of_all_messages_is_lost_and_no_invocation_with_them() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(13).await;
     let load = Load::between(&mesh).await;
     let clean = p99(&load.run(0..200).await).max(FINEST);
@@ -34,7 +34,7 @@ async fn a_third_of_all_messages_is_lost_and_no_invocation_with_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_comes_three_times_and_nothing_runs_twice() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(14).await;
     let load = Load::between(&mesh).await;
     for one in &chaos {
@@ -52,7 +52,7 @@ async fn every_message_comes_three_times_and_nothing_runs_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_overtake_one_another_lead_to_the_same_results() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(15).await;
     let load = Load::between(&mesh).await;
     for one in &chaos {
@@ -68,7 +68,7 @@ async fn messages_that_overtake_one_another_lead_to_the_same_results() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_no_json_costs_a_subscription_and_no_invocation() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(16).await;
     let load = Load::between(&mesh).await;
     for one in &chaos {

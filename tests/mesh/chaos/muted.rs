@@ -13,7 +13,7 @@ const NOTICED: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_muted_publisher_is_named_with_its_cure_and_cured_by_it() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let load = Load::between(&mesh).await;
     load.run(0..10).await;
     let (publisher, receiver) = (mesh.peer(0), mesh.peer(1));

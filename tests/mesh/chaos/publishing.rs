@@ -16,7 +16,7 @@ use crate::support::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_that_kubo_ignores_or_fails_are_offered_again() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(17).await;
     let load = Load::between(&mesh).await;
     for one in &chaos {
@@ -34,7 +34,7 @@ async fn publishes_that_kubo_ignores_or_fails_are_offered_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubo_that_forbids_pubsub_is_named_by_readiness_and_doctor() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(18).await;
     let load = Load::between(&mesh).await;
     let client = mesh.client(0);
@@ -69,7 +69,7 @@ async fn a_kubo_that_forbids_pubsub_is_named_by_readiness_and_doctor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_publisher_on_the_same_kubo_costs_retries_and_no_invocation() {
     const BATCH: u64 = 50;
-    let mesh = Mesh::start(2).await;
+    let mesh = Mesh::with_carrier(2, "pubsub").await;
     let load = Load::between(&mesh).await;
     let kubo = mesh.node(0).kubo.client().clone();
     let beside = tokio::spawn(async move {

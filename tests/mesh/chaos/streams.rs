@@ -25,6 +25,7 @@ const NOISE: usize = 8 << 10;
 /// From reading again to the last result.
 const GAP_CLOSED: Duration = Duration::from_secs(10);
 
+const PUBSUB: (&str, &str) = ("TIMEROSE_MESH__CARRIER", "pubsub");
 /// How often a node advertises; three that do not come back are noticed.
 const ADVERT_INTERVAL: (&str, &str) = ("TIMEROSE_MESH__ADVERT_INTERVAL", "4s");
 
@@ -45,7 +46,7 @@ async fn renewed(chaos: &Chaos, blow: Blow) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_subscription_is_taken_up_again_within_five_seconds() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(12).await;
     let load = Load::between(&mesh).await;
     for (number, blow) in (0..).zip([Blow::End, Blow::CutLine]) {
@@ -61,7 +62,7 @@ async fn a_cut_subscription_is_taken_up_again_within_five_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_without_a_word_is_replaced_within_fifteen_seconds() {
-    let mut mesh = Mesh::with_settings(2, &[ADVERT_INTERVAL]).await;
+    let mut mesh = Mesh::with_settings(2, &[PUBSUB, ADVERT_INTERVAL]).await;
     let chaos = mesh.behind_chaos(120).await;
     let load = Load::between(&mesh).await;
     let (stalled, silent, _) = tokio::join!(
@@ -93,7 +94,7 @@ async fn flood(mesh: &Mesh, index: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_who_stopped_missed_is_made_good_soon_after() {
-    let mut mesh = Mesh::start(2).await;
+    let mut mesh = Mesh::with_carrier(2, "pubsub").await;
     let chaos = mesh.behind_chaos(19).await;
     let load = Load::between(&mesh).await;
     let before = chaos[1].counts().messages;
