@@ -232,6 +232,12 @@ impl Executor {
         self.with_leases(|leases| leases.running())
     }
 
+    /// Runs of code begun here since the start, whatever became of them.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.inner.parts.stats.begun()
+    }
+
     fn free(&self) -> u32 {
         self.inner.room.free()
     }

@@ -31,6 +31,13 @@ pub struct Counters {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
+/// What the mesh needs of Kubo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Duty {
+    Publish,
+    Subscribe,
+}
+
 /// How the mesh does now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -40,8 +47,10 @@ pub struct Health {
     pub is_subscribed: bool,
     /// The last self-probe came back.
     pub is_probe_back: bool,
-    /// Peers that speak to us and hear nothing of us. The cure is theirs: fix
-    /// a clock, or `ipfs pubsub reset --peer` with our peer ID.
+    /// What Kubo refuses to do, each with its cure.
+    pub obstacles: Vec<String>,
+    /// Peers that speak and hear nothing of us. The cure: fix our clock, or at
+    /// theirs `ipfs pubsub reset --peer` with our peer ID.
     pub muted_by: Vec<Address>,
     /// Living sessions.
     pub sessions: usize,

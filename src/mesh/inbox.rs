@@ -12,7 +12,10 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::shared::{Shared, fresh_secret};
+use super::{
+    health::Duty,
+    shared::{Shared, fresh_secret},
+};
 use crate::{
     kubo::{Message, Subscription, watch::Presence},
     wire::topics,
@@ -23,6 +26,8 @@ pub(super) const MAX_WAITING: usize = 1_024;
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE_MS: u64 = 20;
 const LAST_PAUSE_MS: u64 = 1_000;
+/// So many adverts of our own that do not come back condemn their subscription.
+const SILENT_ADVERTS: u32 = 3;
 
 /// What a subscription is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +51,13 @@ pub(super) async fn run(shared: Arc<Shared>, topic: Topic, queue: mpsc::Sender<M
             Ok(Ok(subscription)) => {
                 pause_ms = FIRST_PAUSE_MS;
                 info!(topic = name, "subscribed");
+                shared.state.lock().on_done(Duty::Subscribe);
                 read(&shared, topic, subscription, &queue).await;
             }
-            Ok(Err(error)) => debug!(topic = name, %error, "not subscribed"),
+            Ok(Err(error)) => {
+                debug!(topic = name, %error, "not subscribed");
+                shared.state.lock().on_refused(Duty::Subscribe, &error);
+            }
             Err(_) => debug!(topic = name, "no answer to subscribing"),
         }
         shared.watch.nudge();
@@ -57,7 +66,8 @@ pub(super) async fn run(shared: Arc<Shared>, topic: Topic, queue: mpsc::Sender<M
     }
 }
 
-/// Reads until the stream ends, Kubo stops, or the self-probe condemns it.
+/// Reads until the stream ends, Kubo stops, the self-probe condemns it, or no
+/// advert comes.
 async fn read(
     shared: &Shared,
     topic: Topic,
@@ -68,11 +78,14 @@ async fn read(
     let mut presence = shared.watch.subscribe();
     let down = presence.wait_for(|presence| *presence == Presence::Down);
     tokio::pin!(down);
+    // Beside others', our own adverts come back.
+    let silence = shared.config.advert_interval * SILENT_ADVERTS;
     loop {
         tokio::select! {
             biased;
             _ = &mut down => return,
             () = shared.resubscribe.notified(), if topic == Topic::Inbox => return,
+            () = sleep(silence), if topic == Topic::Adverts => return,
             message = stream.next() => match message {
                 Ok(Some(message)) => {
                     if queue.try_send(message).is_err() {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::{
+    health::Duty,
     shared::{Shared, fresh_secret},
     state::Item,
 };
@@ -69,7 +70,7 @@ async fn publish(shared: &Shared, item: Item) {
     };
     for _ in 0..MAX_OFFERS {
         match offer(shared, &topic, bytes.clone()).await {
-            Ok(()) => return shared.state.lock().counters.published += 1,
+            Ok(()) => return shared.state.lock().on_published(),
             Err(error) if error.retryable() && shared.is_kubo_up() => {
                 debug!(topic, %error, "publishing again");
                 shared.state.lock().counters.publish_retries += 1;
@@ -83,6 +84,7 @@ async fn publish(shared: &Shared, item: Item) {
             }
             Err(error) => {
                 debug!(topic, %error, "not published");
+                shared.state.lock().on_refused(Duty::Publish, &error);
                 break;
             }
         }

@@ -38,9 +38,13 @@ const FIRST_GREETING: Duration = Duration::from_millis(100);
 const LAST_GREETING: Duration = Duration::from_secs(1);
 /// The least time between two greetings that answer one.
 const REPLY_GAP: Duration = Duration::from_millis(20);
-/// Tries without an acknowledgement while the other is heard: it is deaf to us.
-const MUTED_TRIES: u32 = 5;
-const MUTED_HEARD: Duration = Duration::from_secs(5);
+/// Tries without an answer after which a peer counts as not hearing us.
+const UNHEARD_TRIES: u32 = 5;
+/// A peer that does not hear us and speaks all the same, for so long, is deaf
+/// to us; one that came back would have answered meanwhile.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
+/// A peer that says no more is gone, not deaf.
+const SPEAKING: Duration = Duration::from_secs(60);
 
 /// How patient a session is.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +115,7 @@ pub(crate) struct Peer {
     pub(crate) takes_streams: bool,
     /// When anything valid was heard last.
     pub(crate) heard: Instant,
+    hearing: Hearing,
     attempt: Option<Attempt>,
     owed: Option<Greeting>,
     owed_after: Instant,
@@ -119,12 +124,24 @@ pub(crate) struct Peer {
     patience: Patience,
 }
 
+/// Whether the other hears us.
+#[derive(Clone, Copy, Debug)]
+struct Hearing {
+    /// Several tries in a row had no answer.
+    is_unheard: bool,
+    /// When it spoke first after that.
+    deaf_since: Option<Instant>,
+    /// When it spoke last, to us or to all.
+    spoke: Instant,
+}
+
 /// Greetings until somebody answers.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     until: Instant,
     next: Instant,
     gap: Duration,
+    tries: u32,
 }
 
 impl Peer {
@@ -137,6 +154,7 @@ impl Peer {
             addresses: Vec::new(),
             takes_streams: false,
             heard: now,
+            hearing: Hearing::new(now),
             attempt: None,
             owed: None,
             owed_after: now,
@@ -198,8 +216,17 @@ impl Peer {
 
     /// The other speaks and has heard nothing of us for several tries.
     pub(crate) fn is_deaf_to_us(&self, now: Instant) -> bool {
-        let tries = self.link.as_ref().map_or(0, Link::most_tries);
-        tries >= MUTED_TRIES && now.saturating_duration_since(self.heard) < MUTED_HEARD
+        self.hearing.is_deaf(now)
+    }
+
+    /// The other said something, to us or to all. Whoever did not hear us is
+    /// greeted, in case it does now.
+    pub(crate) fn on_speech(&mut self, now: Instant) {
+        self.hearing.spoke = now;
+        if self.hearing.is_unheard {
+            self.hearing.deaf_since.get_or_insert(now);
+            self.greet(now);
+        }
     }
 
     /// The key that a session's envelopes must be signed with.
@@ -227,6 +254,7 @@ impl Peer {
                 until,
                 next: now,
                 gap: FIRST_GREETING,
+                tries: 0,
             };
             self.attempt.get_or_insert(begin).until = until;
         }
@@ -264,6 +292,7 @@ impl Peer {
         now: Instant,
     ) -> Vec<Notice> {
         self.learn(from.party.kid.clone(), key);
+        self.on_speech(now);
         match self.handshake.on_hello(from, echo, fresh) {
             Heard::Greet(greeting) => {
                 self.owed = Some(greeting);
@@ -303,8 +332,13 @@ impl Peer {
             Vec::new()
         };
         self.heard = now;
+        self.on_speech(now);
         let link = self.link.as_mut().ok_or(Refusal::Session)?;
-        Ok((notices, link.on_frame(seq, frame, room, now)?))
+        let messages = link.on_frame(seq, frame, room, now)?;
+        if link.most_tries() < UNHEARD_TRIES {
+            self.hearing = Hearing::new(now);
+        }
+        Ok((notices, messages))
     }
 
     /// A farewell arrived, checked.
@@ -328,6 +362,7 @@ impl Peer {
             notices.push(Notice::Up);
             let link = Link::new(id, self.way, now);
             (self.link, self.attempt, self.owed) = (Some(link), None, None);
+            self.hearing = Hearing::new(now);
         }
         self.heard = now;
         self.speak(now);
@@ -349,6 +384,9 @@ impl Peer {
 
     /// What time alone brings about.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Notice> {
+        let frames = self.link.as_ref().map_or(0, Link::most_tries);
+        let greetings = self.attempt.map_or(0, |attempt| attempt.tries);
+        self.hearing.is_unheard |= frames.max(greetings) >= UNHEARD_TRIES;
         let unheard = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if self.attempt.is_some_and(|attempt| attempt.until <= now) {
             return Some(self.end(DownReason::Unanswered));
@@ -378,6 +416,7 @@ impl Peer {
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.next <= now) {
             attempt.next = now + attempt.gap;
             attempt.gap = (attempt.gap * 3 / 2).min(LAST_GREETING);
+            attempt.tries = attempt.tries.saturating_add(1);
             return Some(Outgoing::Hello(self.handshake.greeting(fresh())));
         }
         None
@@ -417,5 +456,21 @@ impl Peer {
     pub(crate) fn silent_at(&self, patience: Duration) -> Option<Instant> {
         let since = self.link.as_ref()?.waits_since()?;
         Some(since.max(self.heard) + patience)
+    }
+}
+
+impl Hearing {
+    const fn new(now: Instant) -> Self {
+        Self {
+            is_unheard: false,
+            deaf_since: None,
+            spoke: now,
+        }
+    }
+
+    fn is_deaf(&self, now: Instant) -> bool {
+        let is_speaking = now.saturating_duration_since(self.spoke) < SPEAKING;
+        let lasts = |since| now.saturating_duration_since(since) >= DEAF_AFTER;
+        is_speaking && self.deaf_since.is_some_and(lasts)
     }
 }

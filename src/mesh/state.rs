@@ -11,7 +11,7 @@ mod traffic;
 mod view;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -30,10 +30,11 @@ use super::{
     config::Carrier,
     directory::{Directory, Remembered, Statement},
     event::Event,
-    health::Counters,
+    health::{Counters, Duty},
     session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
+    kubo,
     model::{Advert, Message},
     wire::{
         Address, Refusal,
@@ -85,6 +86,8 @@ pub(crate) struct State {
     advert_due: Instant,
     advertised: Option<Instant>,
     is_publishing: bool,
+    /// What Kubo refuses to do, and why.
+    obstacles: BTreeMap<Duty, String>,
 }
 
 /// What [`State::turn`] wants done.
@@ -114,6 +117,7 @@ impl State {
             advert_due: now,
             advertised: None,
             is_publishing: false,
+            obstacles: BTreeMap::new(),
         }
     }
 
@@ -359,7 +363,11 @@ impl State {
                 said: at,
             },
             now,
-        )
+        )?;
+        if let Some(known) = self.peers.get_mut(&Address::node(peer)) {
+            known.on_speech(now);
+        }
+        Ok(())
     }
 
     /// Somebody speaks in a session that is not known here: it may have missed
@@ -396,6 +404,26 @@ impl State {
         self.advert_due = now;
         for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
             peer.greet_once(fresh());
+        }
+    }
+
+    /// Kubo took an envelope.
+    pub(crate) fn on_published(&mut self) {
+        self.counters.published += 1;
+        self.on_done(Duty::Publish);
+    }
+
+    /// Kubo does again what it is there for.
+    pub(crate) fn on_done(&mut self, duty: Duty) {
+        self.obstacles.remove(&duty);
+    }
+
+    /// Kubo does not do what it is there for; told until it does, unless it may
+    /// do it a little later by itself.
+    pub(crate) fn on_refused(&mut self, duty: Duty, error: &kubo::Error) {
+        if !error.retryable() {
+            let cure = error.hint().unwrap_or("see its log");
+            self.obstacles.insert(duty, format!("{error}: {cure}"));
         }
     }
 

@@ -91,6 +91,11 @@ impl Doors {
         Freed { dry_run, removed }
     }
 
+    fn counters(&self, health: &mesh::Health) -> BTreeMap<String, u64> {
+        let runs = ("executor.runs".to_owned(), self.compute.executor().runs());
+        counters(health).into_iter().chain([runs]).collect()
+    }
+
     fn this(&self) -> NodeView {
         let offers = self.compute.executor().offers(Duration::ZERO);
         NodeView {
@@ -114,7 +119,7 @@ impl Doors {
 const SUSPECTS_SELF: &str = "suspect_self: most executors fell silent at once, so this node may be cut off; it waits one lease before it tries their work elsewhere";
 
 /// What keeps a node from its work, a sentence each.
-fn unmet(health: &mesh::Health) -> Vec<String> {
+fn unmet(health: &mesh::Health, me: &str) -> Vec<String> {
     let conditions = [
         (health.is_kubo_up, "Kubo does not answer".to_owned()),
         (
@@ -128,13 +133,14 @@ fn unmet(health: &mesh::Health) -> Vec<String> {
     ];
     let muted = health.muted_by.iter().map(|peer| {
         format!(
-            "{peer} hears nothing of this node: fix its clock, or run `ipfs pubsub reset` there"
+            "{peer} hears nothing of this node: fix this node's clock, or run `ipfs pubsub reset --peer {me}` there"
         )
     });
     conditions
         .into_iter()
         .filter(|(is_met, _)| !is_met)
         .map(|(_, text)| text)
+        .chain(health.obstacles.iter().cloned())
         .chain(muted)
         .collect()
 }
@@ -354,12 +360,13 @@ impl Backend for Doors {
 
     async fn node(&self) -> Result<NodeInfo, Failure> {
         let health = self.mesh.health();
-        let mut unmet = unmet(&health);
+        let me = self.identity.peer().to_string();
+        let mut unmet = unmet(&health, &me);
         if self.compute.scheduler().suspects_self() {
             unmet.push(SUSPECTS_SELF.to_owned());
         }
         Ok(NodeInfo {
-            peer: self.identity.peer().to_string(),
+            peer: me,
             addresses: self.mesh.own_addresses(),
             api: self.addresses.clone(),
             boot: self.identity.boot().to_string(),
@@ -370,7 +377,7 @@ impl Backend for Doors {
                 ready: unmet.is_empty(),
                 unmet,
             },
-            counters: counters(&health),
+            counters: self.counters(&health),
         })
     }
 

@@ -16,11 +16,13 @@ mod support;
 
 mod api_fake;
 mod api_paths;
+mod chaos;
 mod cli_commands;
 mod cli_errors;
 mod cli_help;
 mod cli_machine;
 mod cli_run;
+mod history;
 mod kubo_client;
 mod kubo_content;
 mod kubo_directory;

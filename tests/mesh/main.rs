@@ -17,6 +17,7 @@ mod support;
 mod batch;
 mod bench;
 mod calls;
+mod chaos;
 mod durable;
 mod faults;
 mod follow;

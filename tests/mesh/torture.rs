@@ -8,13 +8,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::process::{Pid, Signal, kill_process};
-use timerose::{
-    api::Client,
-    compute::{Failure, InvokeRequest},
-};
+use timerose::{api::Client, compute::InvokeRequest};
 use tokio::time::{Instant, sleep};
 
-use crate::support::mesh::Mesh;
+use crate::support::{
+    history::{Event, History},
+    mesh::Mesh,
+};
 
 /// Draws new numbers from its argument for a millisecond or so.
 const DRAW: &str = "(module (func (export \"draw\") (param $x i64) (result i64) (local $n i64)
@@ -81,11 +81,25 @@ fn request(function: &str, number: u64) -> InvokeRequest {
 }
 
 /// Submits until it is answered; the key makes it one invocation.
-async fn submitted(client: &Client, request: &InvokeRequest) -> String {
+async fn submitted(client: &Client, history: &History, number: u64, function: &str) -> String {
+    let request = request(function, number);
+    let key = format!("torture-{number}");
+    history.note(Event::Asked {
+        key: key.clone(),
+        input: number.to_string(),
+        within: request.timeout,
+    });
     let patience = Instant::now() + Duration::from_secs(120);
     loop {
-        match client.submit(request, None).await {
-            Ok(record) => return record.invocation,
+        match client.submit(&request, None).await {
+            Ok(record) => {
+                let invocation = record.invocation;
+                history.note(Event::Acknowledged {
+                    key,
+                    invocation: invocation.clone(),
+                });
+                return invocation;
+            }
             Err(failure) => assert!(Instant::now() < patience, "{failure:?}"),
         }
         sleep(Duration::from_millis(100)).await;
@@ -93,13 +107,18 @@ async fn submitted(client: &Client, request: &InvokeRequest) -> String {
 }
 
 /// Submits evenly over the time there is; gives each name with its number.
-async fn submit_all(clients: &[Client], function: &str, scale: &Scale) -> BTreeMap<u64, String> {
+async fn submit_all(
+    clients: &[Client],
+    history: &History,
+    function: &str,
+    scale: &Scale,
+) -> BTreeMap<u64, String> {
     let began = Instant::now();
     let every = scale.lasts / u32::try_from(scale.invocations).unwrap();
     let all = stream::iter(0..scale.invocations).map(async |number| {
         sleep_until(began, every, number).await;
         let client = &clients[owner(number)];
-        (number, submitted(client, &request(function, number)).await)
+        (number, submitted(client, history, number, function).await)
     });
     all.buffered(32).collect().await
 }
@@ -145,23 +164,27 @@ async fn torment(mesh: &mut Mesh, lasts: Duration) {
     }
 }
 
-/// What became of one invocation: `succeeded`, or the class of the failure.
-async fn verdict(client: &Client, number: u64, name: &str) -> Result<String, Failure> {
-    let record = client.wait(name, Duration::from_secs(600)).await?;
-    if record.state != "succeeded" {
-        eprintln!("{record:#?}");
-        return Ok(record.state);
-    }
-    let bytes: Result<Vec<_>, _> = match client.output(name).await {
-        Ok(output) => output.bytes.try_collect().await,
-        Err(_) => return Ok("unfetchable".to_owned()),
+/// Notes what became of one invocation.
+async fn conclude(client: &Client, history: &History, invocation: String) {
+    let record = match client.wait(&invocation, Duration::from_secs(600)).await {
+        Ok(record) => record,
+        Err(failure) => return eprintln!("{invocation} has no end: {failure}"),
     };
-    Ok(match bytes {
-        Ok(bytes) if bytes.concat() == oracle(number).as_bytes() => "succeeded",
-        Ok(_) => "wrong",
-        Err(_) => "unfetchable",
-    }
-    .to_owned())
+    let Some(result) = record.result.as_ref() else {
+        eprintln!("{record:#?}");
+        let class = record.state;
+        return history.note(Event::Failed { invocation, class });
+    };
+    history.note(Event::Succeeded {
+        invocation: invocation.clone(),
+        receipt: result.receipt.clone(),
+    });
+    let output = match client.output(&invocation).await {
+        Ok(output) => output.bytes.try_collect::<Vec<_>>().await.ok(),
+        Err(_) => None,
+    };
+    let output = output.map(|pieces| pieces.concat());
+    history.note(Event::Fetched { invocation, output });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,20 +194,16 @@ async fn whatever_dies_every_detached_invocation_ends_with_its_right_result() {
     let function = mesh.deploy(0, DRAW.as_bytes()).await;
     assert_eq!(mesh.deploy(1, DRAW.as_bytes()).await, function);
     let clients = [mesh.client(0), mesh.client(1)];
-    let submitting = submit_all(&clients, &function, &scale);
+    let history = History::begin();
+    let submitting = submit_all(&clients, &history, &function, &scale);
     let (names, ()) = tokio::join!(submitting, torment(&mut mesh, scale.lasts));
     let began = Instant::now();
-    let mut verdicts: BTreeMap<String, u64> = BTreeMap::new();
-    for (number, name) in &names {
-        let verdict = verdict(&clients[owner(*number)], *number, name).await;
-        let verdict = verdict.unwrap_or_else(|failure| format!("lost: {failure}"));
-        *verdicts.entry(verdict).or_default() += 1;
+    for (number, name) in names {
+        conclude(&clients[owner(number)], &history, name).await;
     }
-    println!(
-        "{verdicts:?}, the last {:?} after the faults",
-        began.elapsed()
-    );
-    let expected = BTreeMap::from([("succeeded".to_owned(), scale.invocations)]);
-    assert_eq!(verdicts, expected);
+    println!("the last {:?} after the faults", began.elapsed());
+    history.all_succeeded(scale.invocations, |number| {
+        oracle(number.parse().unwrap()).into_bytes()
+    });
     mesh.end().await;
 }

@@ -7,6 +7,7 @@
 
 use std::{path::PathBuf, process::Output, sync::LazyLock, time::Duration};
 
+use futures_util::future::join_all;
 use timerose::{
     api::Client,
     cli::dev::{Node, Nodes, NodesOptions},
@@ -15,13 +16,16 @@ use timerose::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::StreamExt;
 
-use super::namespaces::Network;
+use super::{chaos::Chaos, namespaces::Network};
 
 static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// The setting that shortens leases, so that silence is noticed within a
 /// test's patience. On a busy machine it is noticed where there is none, too.
 const SHORT_LEASES: (&str, &str) = ("TIMEROSE_SCHEDULER__LEASE_TTL", "2s");
+
+/// The setting that names Kubo's RPC.
+const KUBO_API: &str = "TIMEROSE_KUBO__API";
 
 /// Running nodes.
 pub(crate) struct Mesh {
@@ -32,23 +36,25 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Starts `count` nodes.
     pub(crate) async fn start(count: usize) -> Self {
-        Self::with(count, Vec::new()).await
+        Self::with_settings(count, &[]).await
     }
 
     /// Starts `count` nodes with leases of two seconds.
     pub(crate) async fn with_short_leases(count: usize) -> Self {
-        let (key, value) = SHORT_LEASES;
-        Self::with(count, vec![(key.to_owned(), value.to_owned())]).await
+        Self::with_settings(count, &[SHORT_LEASES]).await
     }
 
     /// Starts `count` nodes whose sessions travel one way only.
     pub(crate) async fn with_carrier(count: usize, carrier: &str) -> Self {
-        let setting = ("TIMEROSE_MESH__CARRIER".to_owned(), carrier.to_owned());
-        Self::with(count, vec![setting]).await
+        Self::with_settings(count, &[("TIMEROSE_MESH__CARRIER", carrier)]).await
     }
 
-    async fn with(count: usize, environment: Vec<(String, String)>) -> Self {
-        let mesh = Self::of(count, |options| options.environment = environment).await;
+    /// Starts `count` nodes whose sidecars have these settings.
+    pub(crate) async fn with_settings(count: usize, settings: &[(&str, &str)]) -> Self {
+        let mesh = Self::of(count, |options| {
+            options.environment = settings.iter().map(owned).collect();
+        })
+        .await;
         mesh.is_whole().await;
         mesh
     }
@@ -94,6 +100,18 @@ impl Mesh {
     /// All nodes.
     pub(crate) fn all(&self) -> &[Node] {
         self.nodes.as_ref().unwrap().all()
+    }
+
+    /// Puts a proxy between each sidecar and its Kubo; the sidecars start anew.
+    pub(crate) async fn behind_chaos(&mut self, seed: u64) -> Vec<Chaos> {
+        let nodes = self.nodes.as_mut().unwrap().all_mut();
+        let behind = nodes.iter_mut().zip(seed..).map(async |(node, seed)| {
+            let chaos = Chaos::before(node.kubo.api(), seed).await;
+            node.sidecar.set_variable(KUBO_API, chaos.api());
+            node.sidecar.restart().await.unwrap();
+            chaos
+        });
+        join_all(behind).await
     }
 
     /// The peer ID of a node.
@@ -169,6 +187,10 @@ impl Drop for Mesh {
             eprintln!("== {}\n{log}", node.kubo.peer());
         }
     }
+}
+
+fn owned((name, value): &(&str, &str)) -> (String, String) {
+    ((*name).to_owned(), (*value).to_owned())
 }
 
 /// Runs a call over an API to its end.

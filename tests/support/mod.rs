@@ -5,7 +5,9 @@
     reason = "each test binary uses its own part of it"
 )]
 
+pub(crate) mod chaos;
 pub(crate) mod fake_kubo;
+pub(crate) mod history;
 pub(crate) mod mesh;
 pub(crate) mod namespaces;
 pub(crate) mod skip;

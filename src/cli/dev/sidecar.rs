@@ -91,6 +91,13 @@ impl SidecarProcess {
         self.options.environment = environment;
     }
 
+    /// Sets a variable for the next start and for commands of this node.
+    pub fn set_variable(&mut self, name: &str, value: String) {
+        let all = &mut self.options.environment;
+        all.retain(|(known, _)| known != name);
+        all.push((name.to_owned(), value));
+    }
+
     /// Ends it the polite way first.
     ///
     /// # Errors

@@ -180,6 +180,7 @@ impl Attempt<'_> {
                 .fetched(self.usage.fetched_bytes, began.elapsed());
         }
         self.meter.enter(Phase::Running);
+        self.parts.stats.begin();
         let output = self
             .sandboxed(&call, &manifest, code, input)
             .await

@@ -16,6 +16,7 @@ const FUNCTIONS: u64 = 4_096;
 pub(crate) struct Stats {
     runs: Cache<Cid, Duration>,
     fetch_bytes_per_s: std::sync::Arc<AtomicU64>,
+    begun: std::sync::Arc<AtomicU64>,
 }
 
 impl Default for Stats {
@@ -23,11 +24,22 @@ impl Default for Stats {
         Self {
             runs: Cache::new(FUNCTIONS),
             fetch_bytes_per_s: std::sync::Arc::default(),
+            begun: std::sync::Arc::default(),
         }
     }
 }
 
 impl Stats {
+    /// A run begins.
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs begun so far.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// A run of `function` took `time`; newer runs weigh a quarter.
     pub(crate) fn ran(&self, function: &Cid, time: Duration) {
         let mean = self

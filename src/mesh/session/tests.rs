@@ -359,3 +359,37 @@ fn a_peer_that_speaks_and_hears_nothing_is_deaf_to_us() {
     assert!(a.peer.is_deaf_to_us(world.now));
     assert_eq!(a.downs, []);
 }
+
+#[test]
+fn a_peer_that_speaks_to_all_and_answers_no_greeting_is_deaf_to_us() {
+    let mut world = World::new(1, CALM, Plant::Nothing);
+    world.sides[0].peer.greet(world.now);
+    let began = world.now;
+    for step in 0..30_000 {
+        world.wire.clear();
+        if step == 12_000 {
+            world.sides[0].peer.on_speech(world.now);
+        }
+        world.step();
+        let is_deaf = world.sides[0].peer.is_deaf_to_us(world.now);
+        let after = world.now - began;
+        assert_eq!(is_deaf, after >= Duration::from_secs(17), "{after:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_comes_back_is_greeted_and_not_deaf() {
+    let mut world = World::new(1, CALM, Plant::Nothing);
+    world.sides[0].peer.greet(world.now);
+    for step in 0..30_000 {
+        if step < 12_000 {
+            world.wire.clear();
+        }
+        if step == 12_000 {
+            world.sides[0].peer.on_speech(world.now);
+        }
+        world.step();
+        assert!(!world.sides[0].peer.is_deaf_to_us(world.now));
+    }
+    assert!(world.sides[0].peer.is_up());
+}

@@ -90,6 +90,7 @@ impl State {
             is_kubo_up,
             is_subscribed: self.probe.is_subscribed(),
             is_probe_back: self.probe.is_back(),
+            obstacles: self.obstacles.values().cloned().collect(),
             muted_by: muted.map(|(address, _)| address.clone()).collect(),
             sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
             takes_streams: self.takes_streams,
