@@ -160,7 +160,8 @@ impl Store {
     }
 
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        act(&self.inner.connection.lock()).map_err(|source| schema::sqlite(&self.inner.path, source))
+        act(&self.inner.connection.lock())
+            .map_err(|source| schema::sqlite(&self.inner.path, source))
     }
 }
 

@@ -15,6 +15,7 @@ mod follow;
 pub(super) mod gate;
 mod kept;
 pub(super) mod lifecycle;
+mod nobody;
 mod open;
 mod pace;
 mod placement;

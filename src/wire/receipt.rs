@@ -39,7 +39,7 @@ pub fn sign(mut receipt: Receipt, signer: &SigningKey) -> Result<Receipt, Refusa
 /// [`Refusal::Version`], [`Refusal::Binding`], [`Refusal::Expired`] or
 /// [`Refusal::Signature`].
 pub fn verify(receipt: &Receipt) -> Result<Verified, Refusal> {
-    verify_with(receipt, |binding| binding::verify_ever(binding))
+    verify_with(receipt, binding::verify_ever)
 }
 
 /// The same, where `bound` checks bindings, or knows some that were checked.

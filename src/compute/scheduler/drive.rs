@@ -16,6 +16,7 @@ use super::{
     ends::cancelled,
     fresh_lease,
     lifecycle::{Action, Bounds, Event, Kept, Lifecycle},
+    nobody::willing,
     open::{End, Heard, Open},
     placement::{Found, Placement},
     prepare::Prepared,
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     compute::{Failure, Finished, InvocationEvent},
     mesh::Address,
-    model::{Assignment, Class, Delivery, LeaseId, Message, PeerId},
+    model::{Assignment, Delivery, LeaseId, Message, PeerId},
     store::Ledger,
 };
 
@@ -180,15 +181,6 @@ impl Driver {
             gate.probed(is_back);
         }
         course.life.handle(event, Instant::now(), fresh, &mut gate)
-    }
-
-    /// Nobody runs it now: who waits is told, what is durable waits itself.
-    async fn park(&self, found: &Found) -> Driven {
-        if let Door::Durable(_) = self.door {
-            return Driven::Parked;
-        }
-        self.finish(Err(self.nobody(found)), None).await;
-        Driven::Over
     }
 
     /// Looks for executors once more.
@@ -369,39 +361,6 @@ impl Driver {
         }
     }
 
-    /// Why no candidate may run it.
-    fn nobody(&self, found: &Found) -> Failure {
-        let candidates = &found.explanation.candidates;
-        let reasons: Vec<String> = candidates
-            .iter()
-            .filter_map(|c| Some(format!("{}: {}", c.peer, c.veto.as_ref()?)))
-            .collect();
-        if candidates.is_empty() {
-            return Failure::new(Class::Refused, "no_executor", "no executor was found").with_hint(
-                "let this node run code itself, or give it peers: timerose daemon --peer ADDRESS",
-            );
-        }
-        if self.prepared.request.local_only {
-            let message = format!(
-                "nobody nearby holds the whole input: {}",
-                reasons.join("; ")
-            );
-            return Failure::new(Class::Refused, "not_local", message)
-                .with_hint("leave out --local-only to let it be fetched");
-        }
-        let failure = Failure::new(
-            Class::Refused,
-            "no_executor",
-            format!("no executor takes it: {}", reasons.join("; ")),
-        );
-        match reasons.iter().find_map(|r| r.split_once("can type: ")) {
-            Some((_, line)) => {
-                failure.with_hint(format!("send this line to that node's operator: {line}"))
-            }
-            None => failure.with_hint("see every candidate with: timerose invoke --dry-run"),
-        }
-    }
-
     async fn send(&self, executor: &str, message: Message) {
         let Ok(peer) = executor.parse::<PeerId>() else {
             return;
@@ -419,7 +378,11 @@ impl Driver {
         }
     }
 
-    async fn finish(&self, end: Result<Finished, Failure>, receipt: Option<(String, String)>) {
+    pub(super) async fn finish(
+        &self,
+        end: Result<Finished, Failure>,
+        receipt: Option<(String, String)>,
+    ) {
         let invocation = self.prepared.invocation.to_string();
         let end = self.meaning(end);
         let Some(record) = self.open.ended(&invocation, &end) else {
@@ -460,16 +423,6 @@ impl Course {
             receipt_of_failure: None,
         }
     }
-}
-
-fn willing(found: &Found) -> Vec<String> {
-    found
-        .explanation
-        .candidates
-        .iter()
-        .filter(|c| c.veto.is_none())
-        .map(|c| c.peer.clone())
-        .collect()
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

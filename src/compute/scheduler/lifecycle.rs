@@ -4,6 +4,8 @@
 //! draws random numbers: the fresh lease of a next try is passed in. States
 //! and invariants are those of a lease with heartbeats: one accepted result,
 //! fences that only rise, bounded tries, an end by the deadline.
+//!
+//! Long because: the machine is read as a whole, states and transitions together.
 
 use std::collections::VecDeque;
 
