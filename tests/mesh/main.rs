@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::type_complexity,
     clippy::disallowed_methods,
     clippy::disallowed_types,

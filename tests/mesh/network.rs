@@ -158,3 +158,18 @@ async fn an_owner_that_is_cut_from_all_has_little_done_again() {
     assert!(again * 10 <= leased.len(), "{again} of {}", leased.len());
     mesh.end().await;
 }
+
+#[test]
+fn a_network_leaves_nothing_behind_although_its_test_fails() {
+    let Some(network) = Network::of(2) else {
+        return;
+    };
+    let name = network.name().to_owned();
+    assert_eq!(Network::left_of(&name).len(), 3);
+    let fails = std::thread::spawn(move || {
+        let _network = network;
+        panic!("as a test does that fails");
+    });
+    assert!(fails.join().is_err());
+    assert!(Network::left_of(&name).is_empty());
+}
