@@ -5,6 +5,7 @@
 //! nothing about invocations.
 
 mod allow;
+mod bench;
 mod call;
 mod cancel;
 mod candidates;
@@ -86,6 +87,7 @@ enum Command {
     Rm(rm::Args),
     Allow(allow::Args),
     Node(node::Args),
+    Bench(bench::Args),
     Dev(dev::Args),
     Gc(gc::Args),
     Storage(storage::Args),
@@ -133,6 +135,7 @@ impl Command {
         match self {
             Self::Daemon(args) => args.run(cx).await,
             Self::Invoke(args) => args.run(cx).await,
+            Self::Bench(args) => args.run(cx).await,
             Self::Dev(args) => match dev::run(args).await? {
                 0 => Ok(()),
                 code => Err(Stop::Code(code)),
@@ -147,7 +150,9 @@ impl Command {
     /// Commands that a signal or `--timeout` may simply end.
     async fn run_short(self, cx: &Context) -> Result<(), Stop> {
         match self {
-            Self::Daemon(_) | Self::Invoke(_) | Self::Dev(_) | Self::Guest(_) => Ok(()),
+            Self::Daemon(_) | Self::Invoke(_) | Self::Bench(_) | Self::Dev(_) | Self::Guest(_) => {
+                Ok(())
+            }
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,

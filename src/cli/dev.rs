@@ -102,14 +102,15 @@ fn say(text: &str) {
 
 /// The signals that end the command, held for as long as nodes exist.
 #[derive(Debug)]
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Takes them from the system.
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -118,7 +119,7 @@ impl Signals {
     }
 
     /// Waits for any of them.
-    async fn any(&mut self) {
+    pub(super) async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             () = Self::end(&mut self.terminate, &mut self.hang_up) => {}

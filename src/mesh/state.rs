@@ -5,9 +5,11 @@
 //! is goes round robin, one frame per receiver.
 
 mod item;
+mod obstacles;
 mod probe;
 mod streams;
 mod traffic;
+mod view;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -15,7 +17,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use ed25519_dalek::VerifyingKey;
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
@@ -30,14 +31,13 @@ use super::{
     config::Carrier,
     directory::{Directory, Remembered, Statement},
     event::Event,
-    health::{Counters, Duty, Health},
+    health::{Counters, Duty},
     session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
-    kubo,
     model::{Advert, Message},
     wire::{
-        Address, KeyId, Refusal,
+        Address, Refusal,
         binding::Bound,
         body::{Announcement, Hello, SessionId},
         dagcbor,
@@ -407,26 +407,6 @@ impl State {
         }
     }
 
-    /// Kubo took an envelope.
-    pub(crate) fn on_published(&mut self) {
-        self.counters.published += 1;
-        self.on_done(Duty::Publish);
-    }
-
-    /// Kubo does again what it is there for.
-    pub(crate) fn on_done(&mut self, duty: Duty) {
-        self.obstacles.remove(&duty);
-    }
-
-    /// Kubo does not do what it is there for; told until it does, unless it may
-    /// do it a little later by itself.
-    pub(crate) fn on_refused(&mut self, duty: Duty, error: &kubo::Error) {
-        if !error.retryable() {
-            let cure = error.hint().unwrap_or("see its log");
-            self.obstacles.insert(duty, format!("{error}: {cure}"));
-        }
-    }
-
     /// Starts every measure of silence anew.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.peers.values_mut().for_each(|peer| peer.excuse(now));
@@ -440,76 +420,10 @@ impl State {
         self.advert = advert;
     }
 
-    /// The sandboxes that the advert offers; none while nothing is advertised.
-    pub(crate) fn offered(&self) -> Vec<String> {
-        let runtimes = self.advert.iter().flat_map(|advert| advert.runtimes.keys());
-        runtimes.cloned().collect()
-    }
-
-    pub(crate) fn own_addresses(&self) -> Vec<String> {
-        self.addresses.iter().take(MAX_ADDRESSES).cloned().collect()
-    }
-
-    /// The key of a session with `from`.
-    pub(crate) fn key(&self, from: &Address, kid: &KeyId) -> Option<VerifyingKey> {
-        self.peers.get(from)?.key(kid)
-    }
-
-    pub(crate) fn is_up(&self, address: &Address) -> bool {
-        self.peers.get(address).is_some_and(Peer::is_up)
-    }
-
-    /// Whether any sidecar under a peer ID is linked.
-    pub(crate) fn is_linked(&self, peer: &PeerId) -> bool {
-        self.is_up(&Address::node(*peer))
-            || self
-                .peers
-                .iter()
-                .any(|(address, known)| address.peer == *peer && known.is_up())
-    }
-
-    pub(crate) fn srtt(&self, address: &Address) -> Option<Duration> {
-        self.peers.get(address)?.srtt()
-    }
-
-    /// Where a peer can be dialled, as far as is known.
-    pub(crate) fn addresses_of(&self, address: &Address) -> Vec<String> {
-        let told = self.peers.get(address).map(|peer| peer.addresses.clone());
-        let told = told.filter(|addresses| !addresses.is_empty());
-        told.unwrap_or_else(|| self.directory.addresses(&address.peer))
-    }
-
-    /// Peers that something waits for and that nobody heard since `before`.
-    pub(crate) fn unheard_since(&self, before: Instant) -> Vec<Address> {
-        let unheard = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_unheard_since(before));
-        unheard.map(|(address, _)| address.clone()).collect()
-    }
-
-    /// Peers with a living session.
-    pub(crate) fn linked(&self) -> Vec<Address> {
-        let linked = self.peers.iter().filter(|(_, peer)| peer.is_up());
-        linked.map(|(address, _)| address.clone()).collect()
-    }
-
     /// Remembers a good executor.
     pub(crate) fn remember(&mut self, peer: PeerId) {
         let addresses = self.addresses_of(&Address::node(peer));
         self.directory.remember(Remembered { peer, addresses });
-    }
-
-    /// Whether every message sent was acknowledged.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.peers
-            .values()
-            .all(|peer| !peer.is_up() || peer.is_settled())
-    }
-
-    /// Whether everybody was told farewell.
-    pub(crate) fn is_gone(&self) -> bool {
-        !self.is_publishing && !self.peers.values().any(Peer::is_up)
     }
 
     /// Says farewell to everybody, in turn.
@@ -521,30 +435,6 @@ impl State {
                 stream.wake.notify_one();
             }
         }
-    }
-
-    pub(crate) fn health(&self, is_kubo_up: bool, now: Instant) -> Health {
-        let muted = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_deaf_to_us(now));
-        Health {
-            is_kubo_up,
-            is_subscribed: self.probe.is_subscribed(),
-            is_probe_back: self.probe.is_back(),
-            obstacles: self.obstacles.values().cloned().collect(),
-            muted_by: muted.map(|(address, _)| address.clone()).collect(),
-            sessions: self.peers.values().filter(|peer| peer.is_up()).count(),
-            takes_streams: self.takes_streams,
-            streams: self.streams.count(),
-            listed: self.directory.len(),
-            counters: self.counters.clone(),
-        }
-    }
-
-    /// Whether a first greeting to a peer failed since it was asked for.
-    pub(crate) fn is_given_up(&self, address: &Address) -> bool {
-        self.peers.get(address).is_none_or(Peer::is_idle)
     }
 }
 

@@ -74,6 +74,7 @@ async fn help_is_data_and_ends_with_0() {
       rm           Forget a deployed function
       allow        Say who may run code on this node
       node         Show this node and the others of the mesh
+      bench        Measure what an invocation costs on this machine
       dev          Start temporary nodes on this machine
       gc           Remove results that are beyond their time or bounds
       storage      Show what TimeRose keeps

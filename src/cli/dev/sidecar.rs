@@ -80,7 +80,12 @@ impl SidecarProcess {
         self.options.flags = flags;
     }
 
-    /// Sets a variable for the next start and for commands of this node.
+    /// Changes the further environment that the next start uses.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
+    }
+
+    /// Sets one variable of it.
     pub fn set_variable(&mut self, name: &str, value: String) {
         let all = &mut self.options.environment;
         all.retain(|(known, _)| known != name);
