@@ -5,6 +5,7 @@
 //! is goes round robin, one frame per receiver.
 
 mod item;
+mod obstacles;
 mod probe;
 mod streams;
 mod traffic;
@@ -34,7 +35,6 @@ use super::{
     session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
-    kubo,
     model::{Advert, Message},
     wire::{
         Address, Refusal,
@@ -404,26 +404,6 @@ impl State {
         self.advert_due = now;
         for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
             peer.greet_once(fresh());
-        }
-    }
-
-    /// Kubo took an envelope.
-    pub(crate) fn on_published(&mut self) {
-        self.counters.published += 1;
-        self.on_done(Duty::Publish);
-    }
-
-    /// Kubo does again what it is there for.
-    pub(crate) fn on_done(&mut self, duty: Duty) {
-        self.obstacles.remove(&duty);
-    }
-
-    /// Kubo does not do what it is there for; told until it does, unless it may
-    /// do it a little later by itself.
-    pub(crate) fn on_refused(&mut self, duty: Duty, error: &kubo::Error) {
-        if !error.retryable() {
-            let cure = error.hint().unwrap_or("see its log");
-            self.obstacles.insert(duty, format!("{error}: {cure}"));
         }
     }
 
