@@ -19,7 +19,7 @@ pub mod receipt;
 mod refusal;
 pub mod seal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod topics;
 
 pub use address::Address;

@@ -11,6 +11,8 @@ mod link;
 mod received;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use std::{collections::VecDeque, time::Duration};
 
