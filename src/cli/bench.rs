@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use carrier::Carrier;
 use floors::{Echo, PubsubEcho, StreamEcho};
 use load::Load;
-use pair::{Pair, bench, can_be_forced};
+use pair::{Pair, bench};
 use plan::Plan;
 use report::Measured;
 
@@ -109,28 +109,17 @@ impl Bench {
     async fn on_temporary_nodes(mut self, ipfs: &Path) -> Result<Measured, Stop> {
         self.progress.say("starting two nodes");
         let mut pair = Pair::start(ipfs, Carrier::Pubsub).await?;
-        self.over(&pair, Carrier::Pubsub, !can_be_forced()).await?;
-        if can_be_forced() {
-            self.progress.say("changing over to a stream");
-            pair.change_over(Carrier::Stream).await?;
-            self.over(&pair, Carrier::Stream, true).await?;
-        } else {
-            let why = "this version carries everything over pubsub";
-            self.measured.misses(Carrier::Stream, why);
-            let (here, there) = pair.both()?;
-            let echo = StreamEcho::open(&here.kubo, &there.kubo, &self.tasks).await?;
-            let mut echo = Echo::Stream(echo);
-            for _ in 0..self.plan.runs {
-                let samples = echo.run(self.plan.latency).await?;
-                self.measured.stream.echo.add_latencies(&samples);
-            }
-        }
+        self.over(&pair, Carrier::Pubsub, false).await?;
+        self.progress.say("changing over to a stream");
+        pair.change_over(Carrier::Stream).await?;
+        self.over(&pair, Carrier::Stream, true).await?;
         self.progress.say("removing the nodes");
         pair.stop().await?;
         Ok(self.measured)
     }
 
-    /// Everything over one carrier; what does not depend on it once.
+    /// Everything over one carrier, which must be what carried it in the end;
+    /// what does not depend on it once.
     async fn over(&mut self, pair: &Pair, carrier: Carrier, durably: bool) -> Result<(), Stop> {
         let (here, there) = pair.both()?;
         let echo = match carrier {
@@ -141,29 +130,41 @@ impl Bench {
                 Echo::Stream(StreamEcho::open(&here.kubo, &there.kubo, &self.tasks).await?)
             }
         };
-        let load = Load::deploy(pair.client()?, &there.kubo.peer()).await?;
-        self.measured.kubo = pair.client()?.node().await?.kubo;
+        let (client, peer) = (pair.client()?, there.kubo.peer());
+        self.measured.kubo = client.node().await?.kubo;
+        let load = Load::deploy(client, &peer).await?;
+        self.progress.say("warming up");
+        load.warm_up(self.plan.warm_up).await?;
         let home = durably.then(|| here.sidecar.home());
-        self.runs(carrier, Some(echo), load, home).await
+        self.runs(carrier, Some(echo), &load, home).await?;
+        let used = load.carrier().await?;
+        if used != carrier {
+            let (wanted, used) = (carrier.as_str(), used.as_str());
+            return Err(bench(&format!("{used} carried what {wanted} should have")).into());
+        }
+        self.measured.tally.add(load.into_tally());
+        Ok(())
     }
 
-    /// From the live daemon.
+    /// From the live daemon, over whatever carries its messages.
     async fn against(mut self, cx: &Context, peer: &str) -> Result<Measured, Stop> {
         let client = live(cx).await?;
         self.measured.kubo = client.node().await?.kubo;
         let load = Load::deploy(client.clone(), peer).await?;
-        let function = load.function().to_owned();
-        let (carrier, other) = (Carrier::Pubsub, Carrier::Stream);
-        for echo in [carrier, other] {
+        self.progress.say("warming up");
+        load.warm_up(self.plan.warm_up).await?;
+        let carrier = load.carrier().await?;
+        for echo in [Carrier::Pubsub, Carrier::Stream] {
             let why = "needs both Kubos; without --executor they are there";
             self.measured.misses_echo(echo, why);
         }
         let why = "is not what carries messages between these two nodes";
-        self.measured.misses(other, why);
+        self.measured.misses(carrier.other(), why);
         let home = cx.home()?;
-        let ended = self.runs(carrier, None, load, Some(home.path())).await;
-        client.remove_function(&function).await?;
+        let ended = self.runs(carrier, None, &load, Some(home.path())).await;
+        client.remove_function(load.function()).await?;
         ended?;
+        self.measured.tally.add(load.into_tally());
         Ok(self.measured)
     }
 
@@ -173,12 +174,10 @@ impl Bench {
         &mut self,
         carrier: Carrier,
         mut echo: Option<Echo>,
-        load: Load,
+        load: &Load,
         home: Option<&Path>,
     ) -> Result<(), Stop> {
         let plan = self.plan;
-        self.progress.say("warming up");
-        load.warm_up(plan.warm_up).await?;
         let mut rate = match home {
             Some(_) => Some(load.durable(None, plan.durable).await),
             None => None,
@@ -202,7 +201,6 @@ impl Bench {
             self.measured.durable_over = Some(carrier);
             rate = Some(durable);
         }
-        self.measured.tally.add(load.into_tally());
         Ok(())
     }
 }

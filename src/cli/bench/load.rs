@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
+    carrier::Carrier,
     plan::{CALLERS, INPUT_BYTES},
     series::{millis, per_second},
 };
@@ -40,7 +41,7 @@ const DURABLE: (usize, usize) = (CALLERS, 8_000);
 /// How long two nodes may take until the first goes well.
 const ACQUAINTANCE: Duration = Duration::from_secs(20);
 
-/// The pause after an invocation that failed while the nodes get to know each
+/// The pause before something is tried again while the nodes get to know each
 /// other.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -119,6 +120,25 @@ impl Load {
     /// What was counted so far.
     pub(super) fn into_tally(self) -> Tally {
         self.tally.into_inner()
+    }
+
+    /// What carries messages to the executor now; waits until it is listed,
+    /// which may take it until its next advert.
+    pub(super) async fn carrier(&self) -> Result<Carrier, Failure> {
+        let until = Instant::now() + ACQUAINTANCE;
+        while Instant::now() < until {
+            let nodes = self.client.nodes().await?;
+            let executor = nodes
+                .iter()
+                .find(|node| self.request.executor.as_ref() == Some(&node.peer));
+            let carrier = executor.and_then(|node| Carrier::of(node.carrier.as_deref()?));
+            if let Some(carrier) = carrier {
+                return Ok(carrier);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let message = "nobody says what carries messages to the executor";
+        Err(Failure::new(Class::Node, "bench", message))
     }
 
     /// Invokes until `count` went well. Those that do not, while the nodes get

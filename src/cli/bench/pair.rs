@@ -1,12 +1,12 @@
 //! Two temporary nodes, and what carries their messages.
 //!
-//! Takes Kubo's program and a carrier; gives nodes that wait for invocations.
+//! Takes Kubo's program and a carrier; gives nodes that find each other with
+//! the first invocation, which is sooner than they would hear of each other.
 //! Between carriers the sidecars start anew, the Kubos stay as they are.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, sleep};
 
 use super::carrier::Carrier;
 use crate::{
@@ -16,18 +16,11 @@ use crate::{
         exit::Stop,
     },
     compute::Failure,
-    config::Config,
     model::Class,
 };
 
-/// The setting that forces a carrier, as a key and in the environment.
-const SETTING: (&str, &str) = ("carrier", "TIMEROSE_MESH__CARRIER");
-
-/// How long two sidecars may take to hear of each other.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often that is looked at.
-const POLL: Duration = Duration::from_millis(25);
+/// The setting that forces a carrier.
+const SETTING: &str = "TIMEROSE_MESH__CARRIER";
 
 /// A node that invokes and one that runs.
 #[derive(Debug)]
@@ -45,19 +38,16 @@ impl Pair {
             ..NodesOptions::default()
         };
         let nodes = Nodes::start(2, &options).await?;
-        let pair = Self { nodes };
-        pair.know_each_other().await?;
-        Ok(pair)
+        Ok(Self { nodes })
     }
 
     /// Starts both sidecars anew, over another carrier.
-    pub(super) async fn change_over(&mut self, carrier: Carrier) -> Result<(), Stop> {
+    pub(super) async fn change_over(&mut self, carrier: Carrier) -> Result<(), Error> {
         let restarts = self.nodes.all_mut().iter_mut().map(|node| {
             node.sidecar.set_environment(environment(carrier));
             node.sidecar.restart()
         });
-        try_join_all(restarts).await?;
-        self.know_each_other().await
+        try_join_all(restarts).await.map(|_restarted| ())
     }
 
     /// The node that invokes, and the one that runs.
@@ -79,34 +69,10 @@ impl Pair {
     pub(super) async fn stop(self) -> Result<(), Error> {
         self.nodes.stop().await
     }
-
-    async fn know_each_other(&self) -> Result<(), Stop> {
-        let until = Instant::now() + PATIENCE;
-        for node in self.nodes.all() {
-            let client = Client::new(&node.sidecar.home().join("api.sock"))?;
-            while client.nodes().await.map_or(0, |nodes| nodes.len()) < 2 {
-                if Instant::now() > until {
-                    let log = node.sidecar.process().log_tail();
-                    return Err(bench(&format!("the two nodes did not meet; {log}")).into());
-                }
-                sleep(POLL).await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether this version can be told what carries its messages; pubsub alone
-/// does where it cannot.
-pub(super) fn can_be_forced() -> bool {
-    let settings = toml::Table::try_from(Config::default()).unwrap_or_default();
-    let mesh = settings.get("mesh").and_then(toml::Value::as_table);
-    mesh.is_some_and(|mesh| mesh.contains_key(SETTING.0))
 }
 
 fn environment(carrier: Carrier) -> Vec<(String, String)> {
-    let forced = can_be_forced().then(|| (SETTING.1.to_owned(), carrier.as_str().to_owned()));
-    forced.into_iter().collect()
+    vec![(SETTING.to_owned(), carrier.as_str().to_owned())]
 }
 
 /// The failure of the measurement itself.
