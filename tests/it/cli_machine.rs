@@ -64,7 +64,8 @@ async fn the_doctor_asks_a_live_daemon_about_the_mesh() {
         said.stdout
     );
     assert!(
-        said.stdout.contains("1 other nodes reachable, 0 not"),
+        said.stdout
+            .contains("1 other nodes reachable (0 over streams), 0 not"),
         "{}",
         said.stdout
     );

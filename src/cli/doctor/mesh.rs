@@ -44,7 +44,11 @@ fn members(nodes: &[NodeView]) -> Check {
         .iter()
         .filter(|n| n.reach == Reach::Unreachable)
         .count();
-    let finding = format!("{direct} other nodes reachable, {deaf} not");
+    let streams = nodes
+        .iter()
+        .filter(|n| n.carrier.as_deref() == Some("stream"));
+    let streams = streams.count();
+    let finding = format!("{direct} other nodes reachable ({streams} over streams), {deaf} not");
     if direct == 0 {
         let fix = "Name one: timerose daemon --peer ADDR, of its `ipfs id`.";
         return Check::warn("mesh", finding, fix);

@@ -120,7 +120,12 @@ impl Driver {
         }
         let (life, offers) = Lifecycle::resumed(self.bounds(), kept, Instant::now());
         let course = Course::new(life, Found::default());
-        self.run(course, offers, Event::Tick, heard).await
+        // What is to end is not offered once more before.
+        let (offers, event) = match self.cancel.is_cancelled() {
+            true => (Vec::new(), Event::Cancel),
+            false => (offers, Event::Tick),
+        };
+        self.run(course, offers, event, heard).await
     }
 
     async fn run(
@@ -154,6 +159,9 @@ impl Driver {
                 return Driven::Over;
             }
             event = tokio::select! {
+                biased;
+                () = self.cancel.cancelled(), if !is_leaving => { is_leaving = true; Event::Cancel }
+                () = self.door.closed(), if !is_leaving => { is_leaving = true; Event::Cancel }
                 Some(heard) = heard.recv() => self.weigh(&mut course, heard),
                 Some(found) = &mut finding => {
                     finding = OptionFuture::default();
@@ -165,8 +173,6 @@ impl Driver {
                     Event::Ranked(willing)
                 }
                 () = tokio::time::sleep_until(course.life.next_tick()) => Event::Tick,
-                () = self.cancel.cancelled(), if !is_leaving => { is_leaving = true; Event::Cancel }
-                () = self.door.closed(), if !is_leaving => { is_leaving = true; Event::Cancel }
             };
         }
     }

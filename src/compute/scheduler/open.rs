@@ -387,6 +387,9 @@ impl Open {
     /// A record by its name or a prefix of it.
     pub(super) fn record(&self, name: &str) -> Result<Record, Failure> {
         let name = name.to_uppercase();
+        if let Some(entry) = self.inner.lock().entries.get(&name) {
+            return Ok(aged(&entry.record));
+        }
         let rows = self.store.records_like(&name).unwrap_or_default();
         let mut found: Vec<Record> = rows.iter().filter_map(of_row).collect();
         {

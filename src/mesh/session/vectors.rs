@@ -88,7 +88,9 @@ impl Side {
     }
 
     fn keys(&self, with: &Self, session: &SessionId) -> Keys {
-        self.secret().agree(&with.secret().public(), session).unwrap()
+        self.secret()
+            .agree(&with.secret().public(), session)
+            .unwrap()
     }
 
     fn json(&self) -> Value {

@@ -24,9 +24,9 @@ async fn publishes_that_kubo_ignores_or_fails_are_offered_again() {
     }
     load.run(0..200).await;
     for (index, one) in chaos.iter().enumerate() {
-        assert!(one.counts().refused > 50, "{:?}", one.counts());
+        assert!(one.counts().refused > 20, "{:?}", one.counts());
         let counted = counters(&mesh.client(index)).await;
-        assert!(counted["mesh.publish_retries"] > 50, "{counted:?}");
+        assert!(counted["mesh.publish_retries"] > 20, "{counted:?}");
     }
     load.is_right_and_ran_once().await;
     mesh.end().await;
