@@ -124,9 +124,11 @@ impl Scheduler {
         let places = Arc::new(Semaphore::new(MAX_DRIVEN));
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let (id, searches) = self.queue.next().await;
-            let Some(turn) = self.turn(&id) else { continue };
+            let scheduler = self.clone();
             self.tasks.spawn("invocation", async move {
-                turn.driven(id, searches).await;
+                if let Some(turn) = scheduler.turn(&id) {
+                    turn.driven(id, searches).await;
+                }
                 drop(place);
             });
         }
