@@ -62,7 +62,7 @@ async fn cut_off_amid_work(cut: impl Fn(&Network), mesh: &Mesh, network: &Networ
     cut(network);
     let cut_at = Instant::now();
     let records = batch.all_right().await;
-    println!("all ended {:?} after the cut", cut_at.elapsed());
+    eprintln!("all ended {:?} after the cut", cut_at.elapsed());
     let home = mesh.node(VICTIM).sidecar.home();
     until("what it did waits in its journal", async || {
         undelivered(home) > 0 && undelivered(home) == journalled(home)
@@ -72,7 +72,7 @@ async fn cut_off_amid_work(cut: impl Fn(&Network), mesh: &Mesh, network: &Networ
     let late = undelivered(home);
     network.heal(VICTIM);
     let learnt = learns(home).await;
-    println!("{late} results were answered {learnt:?} after the heal");
+    eprintln!("{late} results were answered {learnt:?} after the heal");
     assert!(learnt < TCP_SPEAKS + HEARD, "{learnt:?} after the heal");
     for (before, after) in records.iter().zip(batch.records().await) {
         assert_eq!(before.result, after.result, "a late result changed it");
@@ -157,4 +157,19 @@ async fn an_owner_that_is_cut_from_all_has_little_done_again() {
     println!("{again} of {} leases were run again", leased.len());
     assert!(again * 10 <= leased.len(), "{again} of {}", leased.len());
     mesh.end().await;
+}
+
+#[test]
+fn a_network_leaves_nothing_behind_although_its_test_fails() {
+    let Some(network) = Network::of(2) else {
+        return;
+    };
+    let name = network.name().to_owned();
+    assert_eq!(Network::left_of(&name).len(), 3);
+    let fails = std::thread::spawn(move || {
+        let _network = network;
+        panic!("as a test does that fails");
+    });
+    assert!(fails.join().is_err());
+    assert!(Network::left_of(&name).is_empty());
 }

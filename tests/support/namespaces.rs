@@ -183,17 +183,17 @@ impl Network {
         (0..self.count).for_each(|node| self.heal(node));
     }
 
-    /// The namespaces of ours that there are.
+    /// The namespaces that are left of a network.
     pub(crate) fn left_of(name: &str) -> Vec<String> {
         let listed = said("ip", &["netns", "list"]).unwrap_or_default();
         let names = listed.lines().filter_map(|l| l.split_whitespace().next());
         names
-            .filter(|listed| listed.starts_with(name))
+            .filter(|listed| listed.starts_with(&format!("{name}-")))
             .map(str::to_owned)
             .collect()
     }
 
-    /// What the names of its namespaces begin with.
+    /// Its name, unlike that of any other.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -216,7 +216,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for namespace in Self::left_of(&format!("{}-", self.name)) {
+        for namespace in Self::left_of(&self.name) {
             let removed = ip(&["netns", "delete", &namespace]);
             assert!(
                 removed.is_ok() || std::thread::panicking(),
