@@ -62,7 +62,7 @@ async fn cut_off_amid_work(cut: impl Fn(&Network), mesh: &Mesh, network: &Networ
     cut(network);
     let cut_at = Instant::now();
     let records = batch.all_right().await;
-    println!("all ended {:?} after the cut", cut_at.elapsed());
+    eprintln!("all ended {:?} after the cut", cut_at.elapsed());
     let home = mesh.node(VICTIM).sidecar.home();
     until("what it did waits in its journal", async || {
         undelivered(home) > 0 && undelivered(home) == journalled(home)
@@ -72,7 +72,7 @@ async fn cut_off_amid_work(cut: impl Fn(&Network), mesh: &Mesh, network: &Networ
     let late = undelivered(home);
     network.heal(VICTIM);
     let learnt = learns(home).await;
-    println!("{late} results were answered {learnt:?} after the heal");
+    eprintln!("{late} results were answered {learnt:?} after the heal");
     assert!(learnt < TCP_SPEAKS + HEARD, "{learnt:?} after the heal");
     for (before, after) in records.iter().zip(batch.records().await) {
         assert_eq!(before.result, after.result, "a late result changed it");

@@ -112,7 +112,7 @@ async fn kubo_dies_under_work(of: usize) {
     let took = whole_again(&mesh, of).await;
     let records = batch.all_right().await;
     let again = records.iter().filter(|r| r.attempts > 1).count();
-    println!("whole again {took:?} after Kubo's answer, {again} of 20 ran again");
+    eprintln!("whole again {took:?} after Kubo's answer, {again} of 20 ran again");
     assert!(took < WHOLE_AGAIN, "{took:?}");
     mesh.end().await;
 }

@@ -53,7 +53,7 @@ const KERNEL: SocketAddrNetlink = SocketAddrNetlink::new(0, 0);
 /// less. Says that it is ready.
 pub(crate) fn delay(mean: Duration, jitter: Duration) -> ! {
     let queue = open();
-    println!("{READY}");
+    eprintln!("{READY}");
     let (mut waiting, mut buffer) = (VecDeque::new(), vec![0; 1 << 16]);
     let (mut last, mut chance) = (Instant::now(), 1_u32);
     loop {
