@@ -25,10 +25,15 @@ use crate::{
     task::Tasks,
 };
 
-/// An echo that takes longer is lost: Kubo's pubsub promises nothing.
-const LOST: Duration = Duration::from_secs(2);
+/// An echo over pubsub that takes longer is lost, as happens when a sidecar
+/// publishes at the same moment.
+const LOST: Duration = Duration::from_millis(500);
 
-/// How long two Kubos may take to see each other's subscriptions.
+/// A stream that is silent for longer is broken.
+const BROKEN: Duration = Duration::from_secs(5);
+
+/// How long two Kubos may take to see each other's subscriptions, or a run to
+/// have a first echo.
 const SEEN: Duration = Duration::from_secs(20);
 
 /// How often that is looked at.
@@ -138,7 +143,8 @@ impl PubsubEcho {
     async fn run(&mut self, budget: Duration) -> Result<Vec<f64>, Error> {
         let until = Instant::now() + budget;
         let mut samples = Vec::new();
-        while Instant::now() < until {
+        let patience = until + SEEN;
+        while Instant::now() < until || (samples.is_empty() && Instant::now() < patience) {
             match timeout(LOST, self.echo()).await {
                 Ok(Ok(took)) => samples.push(millis(took)),
                 Ok(Err(error)) if !error.retryable() => return Err(error),
@@ -215,7 +221,7 @@ impl StreamEcho {
 fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(LOST))?;
+    stream.set_read_timeout(Some(BROKEN))?;
     Ok(stream)
 }
 
