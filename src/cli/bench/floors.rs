@@ -143,15 +143,8 @@ impl PubsubEcho {
     async fn run(&mut self, budget: Duration) -> Result<Vec<f64>, Error> {
         let until = Instant::now() + budget;
         let mut samples = Vec::new();
-        let is_on = |samples: &[f64]| {
-            let longest = if samples.is_empty() {
-                SEEN
-            } else {
-                Duration::ZERO
-            };
-            Instant::now() < until + longest
-        };
-        while is_on(&samples) {
+        let patience = until + SEEN;
+        while Instant::now() < until || (samples.is_empty() && Instant::now() < patience) {
             match timeout(LOST, self.echo()).await {
                 Ok(Ok(took)) => samples.push(millis(took)),
                 Ok(Err(error)) if !error.retryable() => return Err(error),
