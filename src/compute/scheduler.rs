@@ -56,6 +56,8 @@ use crate::{
     task::Tasks,
 };
 
+/// How long a wish for the end waits to see it.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
 /// Events that may wait for a slow door.
 const MAX_EVENTS: usize = 64;
 
@@ -234,7 +236,7 @@ impl Scheduler {
         self.keep_cancel(&record.invocation).await?;
         self.open.cancel(&record.invocation);
         self.queue.hurry(&record.invocation);
-        self.wait(&record.invocation, Duration::from_secs(3)).await
+        self.wait(&record.invocation, CANCEL_WAIT).await
     }
 
     /// Whether so many executors fell silent at once that this node suspects

@@ -39,8 +39,12 @@ const MAX_MEMORY: u64 = 512 << 20;
 /// Invocations of the storm of cancels.
 const CANCELS: u64 = 1_000;
 
-/// From a wish for the end to the end.
+/// From a wish for the end to the end, of nineteen in twenty; the node commits
+/// a thousand of them to disk meanwhile.
 const FINAL: Duration = Duration::from_secs(2);
+
+/// The same of the slowest.
+const LAST: Duration = Duration::from_secs(8);
 
 /// The most memory that the sidecar took until it is told to stop looking.
 async fn most_memory(node: &Node, is_over: &AtomicBool) -> u64 {
@@ -136,18 +140,20 @@ async fn a_storm_of_cancels_ends_all_and_none_of_them_succeeds_later() {
     .await;
     let names: Vec<String> = batch.names().map(str::to_owned).collect();
     let ended = cancelled(&client, &names).await;
-    let slowest = ended.iter().map(|(_, took)| *took).max().unwrap();
+    let mut took: Vec<Duration> = ended.iter().map(|(_, took)| *took).collect();
+    took.sort();
+    let (most, slowest) = (took[took.len() * 19 / 20], took[took.len() - 1]);
     let stormed = Instant::now();
     for node in 0..3 {
         let home = mesh.node(node).sidecar.home();
         until("no executor holds a lease", async || journalled(home) == 0).await;
     }
     println!(
-        "final within {slowest:?}, executors free {:?} later",
+        "final within {most:?}, the slowest {slowest:?}, executors free {:?} later",
         stormed.elapsed()
     );
     assert!(stormed.elapsed() < FINAL, "{:?}", stormed.elapsed());
-    assert!(slowest < FINAL, "{slowest:?}");
+    assert!(most < FINAL && slowest < LAST, "{most:?} {slowest:?}");
     let records = batch.ended_right().await;
     println!("{:?}", states(&records));
     let is_final = |r: &Record| ["cancelled", "succeeded"].contains(&r.state.as_str());
