@@ -126,7 +126,7 @@ impl Mesh {
     /// [`Event::Down`].
     pub async fn send(&self, to: &Address, message: Message) -> Result<(), Error> {
         let until = Instant::now() + self.shared.config.send_timeout;
-        let parcel = Parcel::new(&self.shared, to, message)?;
+        let parcel = Parcel::new(&self.shared, to, &message)?;
         loop {
             if self.tasks.cancelled().is_cancelled() {
                 return Err(Error::Closed);
@@ -155,7 +155,7 @@ impl Mesh {
         if self.tasks.cancelled().is_cancelled() {
             return Err(Error::Closed);
         }
-        let parcel = Parcel::new(&self.shared, to, message.clone())?;
+        let parcel = Parcel::new(&self.shared, to, &message)?;
         Ok((!parcel.post(&self.shared, to)?).then_some(message))
     }
 
@@ -326,11 +326,11 @@ enum Parcel {
 }
 
 impl Parcel {
-    fn new(shared: &Shared, to: &Address, message: Message) -> Result<Self, Error> {
+    fn new(shared: &Shared, to: &Address, message: &Message) -> Result<Self, Error> {
         if shared.is_me(to) {
-            return Ok(Self::Own(Box::new(message)));
+            return Ok(Self::Own(Box::new(message.clone())));
         }
-        let bytes = dagcbor::encode(&message)?;
+        let bytes = dagcbor::encode(message)?;
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(Error::TooLarge {
                 bytes: bytes.len(),

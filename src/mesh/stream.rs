@@ -45,9 +45,14 @@ const BLAME_PAUSE: Duration = Duration::from_millis(100);
 /// How long a farewell to Kubo may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// Whether streams may be used, and Kubo's loopback is this machine's.
+fn is_possible(shared: &Shared) -> bool {
+    shared.config.carrier != Carrier::Pubsub && shared.kubo.endpoint().is_on_this_machine()
+}
+
 /// Has Kubo bring streams, again after each of its restarts, for ever.
 pub(super) async fn listen(shared: Arc<Shared>, tasks: Tasks) {
-    if shared.config.carrier == Carrier::Pubsub || !shared.kubo.endpoint().is_on_this_machine() {
+    if !is_possible(&shared) {
         return;
     }
     let bound = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
@@ -106,7 +111,7 @@ async fn accept(shared: Arc<Shared>, tasks: Tasks, listener: TcpListener) {
 
 /// Dials whoever is linked and takes streams, for ever.
 pub(super) async fn dial(shared: Arc<Shared>, tasks: Tasks) {
-    if shared.config.carrier == Carrier::Pubsub || !shared.kubo.endpoint().is_on_this_machine() {
+    if !is_possible(&shared) {
         return;
     }
     loop {

@@ -14,7 +14,8 @@ const SPIN: &[u8] = include_bytes!("../../examples/spin/spin.wat");
 /// From Kubo's answer to a sidecar that is whole again.
 const WHOLE_AGAIN: Duration = Duration::from_secs(5);
 
-fn fib(function: &str, executor: &str, n: u32) -> InvokeRequest {
+/// A call of `fib` that runs on `executor`, whatever is remembered.
+pub(crate) fn fib(function: &str, executor: &str, n: u32) -> InvokeRequest {
     InvokeRequest {
         function: function.to_owned(),
         entry: Some("fib".to_owned()),

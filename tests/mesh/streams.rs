@@ -12,22 +12,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::mesh::{Mesh, invoke, until};
+use crate::{
+    faults::fib,
+    support::mesh::{Mesh, invoke, until},
+};
 
 const FIB: &[u8] = include_bytes!("fib.wat");
 /// Gives back its standard input.
 const ECHO: &[u8] = include_bytes!("echo.wat");
-
-fn fib(function: &str, executor: &str, n: u64) -> InvokeRequest {
-    InvokeRequest {
-        function: function.to_owned(),
-        entry: Some("fib".to_owned()),
-        args: vec![n.to_string()],
-        executor: Some(executor.to_owned()),
-        cache: false,
-        ..InvokeRequest::default()
-    }
-}
 
 /// How node 0 speaks to node 1.
 async fn carrier(mesh: &Mesh) -> Option<String> {

@@ -135,7 +135,8 @@ impl Placement {
 
     /// Looks for candidates, whatever was found before, and ranks them.
     pub(super) async fn find_anew(&self, prepared: &Prepared) -> Found {
-        self.look(prepared).await.found(prepared)
+        let survey = self.look(prepared).await;
+        Arc::unwrap_or_clone(survey).found(prepared)
     }
 
     /// What was found for this call does not hold.
@@ -359,7 +360,7 @@ impl Survey {
     }
 
     /// The candidates for one call, best first.
-    fn found(&self, prepared: &Prepared) -> Found {
+    fn found(self, prepared: &Prepared) -> Found {
         let rules = Rules {
             local_only: prepared.request.local_only && prepared.sought_input().is_some(),
         };
@@ -377,7 +378,7 @@ impl Survey {
                 (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
             })
         };
-        let mut explanation = rank(self.considered.clone(), rules, tie);
+        let mut explanation = rank(self.considered, rules, tie);
         if !prepared.request.placement {
             explanation
                 .candidates
@@ -385,8 +386,8 @@ impl Survey {
         }
         Found {
             explanation,
-            addresses: self.addresses.clone(),
-            sources: self.sources.clone(),
+            addresses: self.addresses,
+            sources: self.sources,
             is_recent: false,
         }
     }
