@@ -59,9 +59,10 @@ pub struct Attempt {
     pub stdin: Option<Input>,
     /// A directory that the guest sees as `/in`, read-only.
     pub input_dir: Option<PathBuf>,
-    /// A fresh directory of this attempt, made and removed by the caller. What
-    /// the guest writes appears in it, also when the attempt fails: `out/`,
-    /// `stderr` with its first byte, `stdout` where it is large.
+    /// A directory of this attempt alone, made and removed by the caller, with
+    /// nothing in it but perhaps an empty `out/`. What the guest writes appears
+    /// in it, also when the attempt fails: `out/`, `stderr` with its first
+    /// byte, `stdout` where it is large.
     pub work: PathBuf,
     /// Caps; wall time counts from the start of the guest, not of its compiler.
     pub limits: Limits,

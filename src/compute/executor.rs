@@ -7,6 +7,7 @@
 mod alive;
 mod attempt;
 mod beats;
+mod folders;
 mod journal;
 pub(super) mod leases;
 mod meter;
@@ -29,6 +30,7 @@ use tracing::debug;
 
 use self::{
     beats::Beats,
+    folders::Folders,
     leases::{Leases, Offered},
     meter::Meter,
     room::Room,
@@ -62,7 +64,7 @@ pub struct Config {
     pub max_queued: u32,
     /// Bytes of memory that running attempts may ask for together.
     pub max_memory_bytes: u64,
-    /// Folder for attempts, each in a folder of its own.
+    /// Folder for attempts, each in a folder of its own while it runs.
     pub work_dir: PathBuf,
     /// Folder for code.
     pub cache_dir: PathBuf,
@@ -83,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) stats: Stats,
     pub(crate) presences: Cache<Cid, Presence>,
     pub(crate) journal: Option<Journal>,
+    pub(crate) folders: Folders,
 }
 
 impl Parts {
@@ -100,6 +103,7 @@ impl Parts {
             .max_capacity(1_024)
             .time_to_live(PRESENCE_TTL)
             .build();
+        let folders = Folders::new(config.work_dir.clone());
         Self {
             config,
             kubo,
@@ -111,6 +115,7 @@ impl Parts {
             stats: Stats::default(),
             presences,
             journal: None,
+            folders,
         }
     }
 
@@ -411,7 +416,9 @@ impl Executor {
             None if is_durable => self.settle(lease),
             None => {}
         }
-        drop(work);
+        if let Some(folder) = work.flatten() {
+            folder.leave();
+        }
     }
 
     /// A receipt of the same call, where the owner takes one.

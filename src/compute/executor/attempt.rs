@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Parts,
+    folders::Folder,
     meter::Meter,
     output::{Keep, Stored},
     presence,
@@ -85,7 +86,7 @@ pub(crate) async fn run(
 }
 
 /// The folder of an attempt, where one could be made.
-pub(crate) type Work = Option<tempfile::TempDir>;
+pub(crate) type Work = Option<Folder>;
 
 async fn attempt(
     parts: &Parts,
@@ -94,10 +95,7 @@ async fn attempt(
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
 ) -> (Ended, Work) {
-    let work = match tempfile::Builder::new()
-        .prefix("attempt-")
-        .tempdir_in(&parts.config.work_dir)
-    {
+    let work = match parts.folders.enter() {
         Ok(work) => work,
         Err(error) => return (Ended::failed(disk(&error), None), None),
     };

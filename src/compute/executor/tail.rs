@@ -13,7 +13,7 @@ use tokio::{
 use super::Executor;
 use crate::{
     mesh::Address,
-    model::{Follow, Message, Piece},
+    model::{Follow, LeaseId, Message, Piece},
 };
 
 /// Bytes of one piece: they fit into one frame with room for others.
@@ -33,6 +33,11 @@ impl Executor {
             is_over = meter.is_none();
             if let Some(path) = meter.and_then(|meter| meter.log()) {
                 data = after(&path, asked.from).await.unwrap_or_default();
+                // A folder serves another attempt once its own is over.
+                is_over = self.runs_no_more(&from, asked.lease);
+            }
+            if is_over {
+                data.clear();
             }
             if data.is_empty() && !is_over {
                 tokio::time::sleep(LOOK).await;
@@ -45,6 +50,10 @@ impl Executor {
             is_over,
         };
         self.send(from, Message::Piece(piece));
+    }
+
+    fn runs_no_more(&self, owner: &Address, lease: LeaseId) -> bool {
+        self.with_leases(|leases| leases.running_for(owner, lease).is_none())
     }
 }
 
