@@ -322,7 +322,8 @@ impl Events {
 /// A message on its way out.
 enum Parcel {
     Own(Box<Message>),
-    Foreign(Bytes),
+    /// Its bytes, and whether nobody waits for it.
+    Foreign(Bytes, bool),
 }
 
 impl Parcel {
@@ -337,7 +338,7 @@ impl Parcel {
                 limit: MAX_MESSAGE_BYTES,
             });
         }
-        Ok(Self::Foreign(bytes.into()))
+        Ok(Self::Foreign(bytes.into(), message.may_wait()))
     }
 
     /// Queues it; false where there is no room now.
@@ -355,8 +356,8 @@ impl Parcel {
                 }
                 has_room
             }
-            Self::Foreign(bytes) => state
-                .enqueue(to, bytes, Instant::now())
+            Self::Foreign(bytes, may_wait) => state
+                .enqueue(to, (bytes, *may_wait), Instant::now())
                 .ok_or(Error::Crowded)?,
         };
         let has_stream = state.is_streaming(to);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     handshake::{Face, Greeting, Party},
-    link::Departing,
+    link::{Departing, RIDE_DELAY},
 };
 use self::{
     handshake::{Handshake, Heard},
@@ -110,6 +110,8 @@ pub(crate) struct Peer {
     handshake: Handshake,
     link: Option<Link>,
     queue: VecDeque<Bytes>,
+    /// When the first of what waits is to leave.
+    leave_by: Option<Instant>,
     keys: VecDeque<(KeyId, VerifyingKey)>,
     /// Swarm addresses it told us.
     pub(crate) addresses: Vec<String>,
@@ -152,6 +154,7 @@ impl Peer {
             handshake: Handshake::new(me),
             link: None,
             queue: VecDeque::new(),
+            leave_by: None,
             keys: VecDeque::new(),
             addresses: Vec::new(),
             takes_streams: false,
@@ -239,10 +242,12 @@ impl Peer {
             .map(|(_, key)| *key)
     }
 
-    /// Queues a message; false when the queue is full.
-    pub(crate) fn enqueue(&mut self, bytes: Bytes) -> bool {
+    /// Queues a message that leaves at `by`, or with what leaves before; false
+    /// when the queue is full.
+    pub(crate) fn enqueue(&mut self, bytes: Bytes, by: Instant) -> bool {
         let has_room = self.queue.len() < MAX_QUEUE;
         if has_room {
+            self.leave_by = Some(self.waits().map_or(by, |before| before.min(by)));
             self.queue.push_back(bytes);
         }
         has_room
@@ -432,9 +437,10 @@ impl Peer {
             self.end(DownReason::Left);
             return Some(Outgoing::Bye(session, u64::MAX));
         }
+        let waits = self.waits();
         let link = self.link.as_mut()?;
         let keys = self.handshake.keys(link.id).ok()?;
-        let departing = link.depart(&mut self.queue, now)?;
+        let departing = link.depart(&mut self.queue, waits, now)?;
         Some(Outgoing::Frame(Box::new(departing), Box::new(keys)))
     }
 
@@ -446,12 +452,17 @@ impl Peer {
         [owed, attempt, silence].into_iter().flatten().min()
     }
 
-    /// When [`Self::traffic`] has something to do.
+    /// When [`Self::traffic`] has something to do, `now` if it has at once.
     pub(crate) fn next_traffic(&self, now: Instant) -> Option<Instant> {
         let link = self.link.as_ref();
-        let frame = link.and_then(|link| link.next_due(!self.queue.is_empty(), now));
+        let frame = link.and_then(|link| link.next_due(self.waits()));
         let leave = self.is_leaving.then_some(now);
         [frame, leave].into_iter().flatten().min()
+    }
+
+    /// When the first of what waits is to leave, where anything waits.
+    fn waits(&self) -> Option<Instant> {
+        self.leave_by.filter(|_| !self.queue.is_empty())
     }
 
     /// When the other has been silent for so long while something waits.

@@ -32,7 +32,7 @@ use super::{
     directory::{Directory, Remembered, Statement},
     event::Event,
     health::{Counters, Duty},
-    session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
+    session::{Face, Notice, Outgoing, Party, Patience, Peer, RIDE_DELAY, Way},
 };
 use crate::{
     model::{Advert, Message},
@@ -249,11 +249,18 @@ impl State {
     }
 
     /// Queues a message, greeting the peer first where need be; false when its
-    /// queue is full, none when there are too many peers.
-    pub(crate) fn enqueue(&mut self, to: &Address, bytes: &Bytes, now: Instant) -> Option<bool> {
+    /// queue is full, none when there are too many peers. One that may wait
+    /// leaves a moment later, unless something else leaves before.
+    pub(crate) fn enqueue(
+        &mut self,
+        to: &Address,
+        (bytes, may_wait): (&Bytes, bool),
+        now: Instant,
+    ) -> Option<bool> {
         let peer = self.peer(to, now)?;
         peer.greet(now);
-        let has_room = peer.enqueue(bytes.clone());
+        let by = if may_wait { now + RIDE_DELAY } else { now };
+        let has_room = peer.enqueue(bytes.clone(), by);
         self.nudge(to);
         Some(has_room)
     }

@@ -284,6 +284,12 @@ impl Message {
         )
     }
 
+    /// Whether nobody waits for it: it may ride with what comes a moment later.
+    #[must_use]
+    pub const fn may_wait(&self) -> bool {
+        matches!(self, Self::ResultAck { .. })
+    }
+
     /// The word for logs and counters.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

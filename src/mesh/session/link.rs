@@ -22,7 +22,8 @@ use crate::wire::{
 
 /// Bytes of messages that a frame holds, unless one message is larger.
 const FRAME_BYTES: usize = 64 << 10;
-const ACK_DELAY: Duration = Duration::from_millis(5);
+/// How long what nobody waits for may wait for something to ride with.
+pub(crate) const RIDE_DELAY: Duration = Duration::from_millis(5);
 
 /// One session's traffic.
 #[derive(Clone, Debug)]
@@ -114,7 +115,7 @@ impl Link {
         self.flight.on_ack(&frame.ack, now);
         self.waits_since = (!self.flight.is_empty()).then_some(now);
         if !frame.messages.is_empty() {
-            self.acknowledge_at(now + ACK_DELAY);
+            self.acknowledge_at(now + RIDE_DELAY);
         }
         let mut messages = Vec::new();
         for (number, bytes) in frame.messages {
@@ -127,16 +128,14 @@ impl Link {
     }
 
     /// The frame that is due, if any: what goes out again first, then what
-    /// waits in `queue`.
+    /// waits in `queue`, of which the first is to leave at `waits`.
     pub(super) fn depart(
         &mut self,
         queue: &mut VecDeque<Bytes>,
+        waits: Option<Instant>,
         now: Instant,
     ) -> Option<Departing> {
-        if self
-            .next_due(!queue.is_empty(), now)
-            .is_none_or(|due| due > now)
-        {
+        if self.next_due(waits).is_none_or(|due| due > now) {
             return None;
         }
         self.last_frame += 1;
@@ -192,8 +191,8 @@ impl Link {
     }
 
     /// When [`Self::depart`] has something to say.
-    pub(super) fn next_due(&self, is_more_waiting: bool, now: Instant) -> Option<Instant> {
-        let fresh = (is_more_waiting && self.flight.has_room()).then_some(now);
+    pub(super) fn next_due(&self, waits: Option<Instant>) -> Option<Instant> {
+        let fresh = waits.filter(|_| self.flight.has_room());
         [fresh, self.ack_due, self.flight.next_due()]
             .into_iter()
             .flatten()

@@ -193,8 +193,10 @@ impl World {
         let end = self.now + wait;
         let mut next = [0; 2];
         while self.now < end {
+            let now = self.now;
             for (side, next) in self.sides.iter_mut().zip(&mut next) {
-                while *next < count && side.peer.enqueue(texts[*next].clone()) {
+                let by = |n: usize| if n % 3 == 2 { now + RIDE_DELAY } else { now };
+                while *next < count && side.peer.enqueue(texts[*next].clone(), by(*next)) {
                     *next += 1;
                 }
             }
@@ -298,11 +300,32 @@ fn a_peer_that_falls_silent_is_down_only_if_something_waits() {
         world.step();
     }
     assert_eq!(world.sides[0].downs, []);
-    world.sides[0].peer.enqueue(Bytes::from_static(b"hello?"));
+    let now = world.now;
+    world.sides[0]
+        .peer
+        .enqueue(Bytes::from_static(b"hello?"), now);
     for _ in 0..30_010 {
         world.step();
     }
     assert_eq!(world.sides[0].downs, [DownReason::Silent]);
+}
+
+#[test]
+fn what_may_wait_rides_with_what_may_not_or_leaves_a_moment_later() {
+    let mut world = World::new(1, CALM, Plant::Nothing);
+    world.exchange(1, Duration::from_secs(1)).unwrap();
+    let (now, peer) = (world.now, &mut world.sides[0].peer);
+    let at_once = |peer: &mut Peer| match peer.traffic(now) {
+        Some(Outgoing::Frame(departing, _)) => departing.frame.messages.len(),
+        _ => 0,
+    };
+    peer.enqueue(Bytes::from_static(b"may wait"), now + RIDE_DELAY);
+    assert_eq!(at_once(peer), 0);
+    assert_eq!(peer.next_traffic(now), Some(now + RIDE_DELAY));
+    peer.enqueue(Bytes::from_static(b"may not"), now);
+    assert_eq!(at_once(peer), 2);
+    peer.enqueue(Bytes::from_static(b"alone"), now + RIDE_DELAY);
+    assert_eq!(at_once(peer), 0, "what left before it has no say");
 }
 
 #[test]
@@ -345,13 +368,16 @@ fn greetings_that_nobody_answers_end() {
 fn a_peer_that_speaks_and_hears_nothing_is_deaf_to_us() {
     let mut world = World::new(1, CALM, Plant::Nothing);
     world.exchange(1, Duration::from_secs(1)).unwrap();
-    world.sides[0].peer.enqueue(Bytes::from_static(b"unheard"));
+    let now = world.now;
+    world.sides[0]
+        .peer
+        .enqueue(Bytes::from_static(b"unheard"), now);
     for step in 0..8_000 {
         world.wire.retain(|(_, to, _)| *to == 0);
         if step % 500 == 0 {
             world.sides[1]
                 .peer
-                .enqueue(Bytes::from(format!("chatter {step}")));
+                .enqueue(Bytes::from(format!("chatter {step}")), world.now);
         }
         world.step();
     }
