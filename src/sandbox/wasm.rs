@@ -122,7 +122,8 @@ impl Wasm {
             lease = self.pool.lease(&attempt.owner) => lease?,
         };
         let (small, feed) = stdin.open(&work).map_err(of_io)?;
-        let request = self.request(attempt, small, feed.as_ref().map(input::Fifo::path));
+        let mut request = self.request(attempt, small, feed.as_ref().map(input::Fifo::path));
+        request.is_at_hand = lease.process().has_run(&request.code_cid) && feed.is_none();
         let limits = request.limits;
         let is_open = Notify::new();
         let ended = tokio::select! {
@@ -139,6 +140,7 @@ impl Wasm {
         Request {
             cache_dir: self.cache_dir.clone(),
             code_cid: attempt.code.cid.to_string(),
+            is_at_hand: false,
             code_path: attempt.code.path,
             abi: attempt.abi,
             entry: attempt.entry,
@@ -186,8 +188,9 @@ impl Sandbox for Wasm {
     }
 }
 
-/// One attempt over the control pipes. The two timeouts are the compiler's and
-/// the guest's. Tells `is_open` once the process has opened its input.
+/// One attempt over the control pipes. The two timeouts are the compiler's, who
+/// has nothing to do where the module is at hand, and the guest's. Tells
+/// `is_open` once the process has opened its input.
 async fn converse(
     process: &mut Process,
     request: &Request,
@@ -198,18 +201,26 @@ async fn converse(
         process.send(request).await?;
         process.receive().await
     };
-    let first = tokio::time::timeout(COMPILE_TIMEOUT, ready).await;
-    match first {
+    let is_at_hand = request.is_at_hand;
+    let patience = if is_at_hand { wall } else { COMPILE_TIMEOUT };
+    match tokio::time::timeout(patience, ready).await {
         Ok(Ok(Reply::Started)) => is_open.notify_one(),
-        Ok(Ok(Reply::Done(done))) => return Ok(done),
-        Ok(Err(error)) => return Err(process.obituary(&error, true).await),
+        Ok(Ok(Reply::Done(done))) => {
+            process.ran(&request.code_cid);
+            return Ok(done);
+        }
+        Ok(Err(error)) => return Err(process.obituary(&error, !is_at_hand).await),
+        Err(_) if is_at_hand => return Err(Error::Deadline { after: wall }),
         Err(_) => {
             let after = humantime::format_duration(COMPILE_TIMEOUT);
             return Err(Fault::CompileLimit(format!("not done after {after}")).into());
         }
     }
     match tokio::time::timeout(wall, process.receive()).await {
-        Ok(Ok(Reply::Done(done))) => Ok(done),
+        Ok(Ok(Reply::Done(done))) => {
+            process.ran(&request.code_cid);
+            Ok(done)
+        }
         Ok(Ok(Reply::Started)) => Err(Error::ProcessDied("it spoke out of turn".to_owned())),
         Ok(Err(error)) => Err(process.obituary(&error, false).await),
         Err(_) => Err(Error::Deadline { after: wall }),

@@ -42,6 +42,8 @@ pub(super) struct Process {
     replies: BufReader<ChildStdout>,
     stderr: Option<ChildStderr>,
     ended: Option<ExitStatus>,
+    /// The module that it ran last.
+    last: Option<String>,
 }
 
 impl Process {
@@ -59,6 +61,18 @@ impl Process {
 
     pub(super) async fn receive(&mut self) -> io::Result<Reply> {
         protocol::receive(&mut self.replies).await
+    }
+
+    /// It came to the end of a run of this module.
+    pub(super) fn ran(&mut self, code: &str) {
+        if !self.has_run(code) {
+            self.last = Some(code.to_owned());
+        }
+    }
+
+    /// Whether this is the module that it ran last.
+    pub(super) fn has_run(&self, code: &str) -> bool {
+        self.last.as_deref() == Some(code)
     }
 
     /// Its process id, unless it was seen to end.
@@ -130,6 +144,7 @@ fn spawn(program: &Path) -> io::Result<Process> {
         replies,
         stderr,
         ended: None,
+        last: None,
     })
 }
 

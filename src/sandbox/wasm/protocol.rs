@@ -1,5 +1,6 @@
 //! What the sandbox and its process say to each other: frames of a four-byte
-//! little-endian length and JSON, one request and two replies per attempt.
+//! little-endian length and JSON, one request and two replies per attempt; one,
+//! where the module is at hand already.
 //!
 //! Both ends are this binary, so the format has no version. Guests never see
 //! these pipes.
@@ -31,6 +32,10 @@ const MAX_FRAME_BYTES: usize = 16 << 20;
 pub(super) struct Request {
     pub(super) cache_dir: PathBuf,
     pub(super) code_cid: String,
+    /// The process ran this module before: nothing is to be said when the guest
+    /// starts, unless the module is not at hand any more or input waits for it.
+    #[serde(default)]
+    pub(super) is_at_hand: bool,
     pub(super) code_path: PathBuf,
     pub(super) abi: Abi,
     pub(super) entry: Option<String>,

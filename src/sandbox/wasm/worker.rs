@@ -5,13 +5,13 @@
 //! outlives its control pipe, never keeps anything of a guest but its
 //! compiled module.
 
-use std::{
-    io,
-    path::Path,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
-};
+use std::{io, path::Path};
 
-use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit},
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::protocol::{self, Blob, Done, Failure, Reply, Request, Success};
@@ -29,7 +29,7 @@ use logs::Logs;
 
 /// What a process may hold beyond a fresh one and its compiled modules.
 const SLACK_BYTES: u64 = 8 << 20;
-/// The thread that reads requests; no guest runs on it.
+/// The thread that watches the pipe; no guest runs on it.
 const CONTROL_STACK_BYTES: usize = 512 << 10;
 /// Data that compiling may take, all in all.
 const COMPILE_DATA_BYTES: u64 = 2 << 30;
@@ -50,10 +50,11 @@ pub fn serve() -> io::Result<()> {
 }
 
 fn attempts(runtime: &Runtime) -> io::Result<()> {
-    let requests = listen(runtime);
+    end_with_the_pipe(runtime);
+    let mut requests = io::stdin().lock();
     let mut modules = None;
     let fresh_bytes = anonymous_bytes();
-    while let Ok(request) = requests.recv() {
+    while let Ok(request) = protocol::read(&mut requests) {
         let outcome = match &mut modules {
             Some(modules) => attempt(runtime, modules, &request),
             none => Modules::new(&request.cache_dir)
@@ -70,23 +71,16 @@ fn attempts(runtime: &Runtime) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads requests on a thread of its own, so that the end of the pipe ends the
-/// process also while a guest loops.
-fn listen(runtime: &Runtime) -> Receiver<Request> {
-    let (sender, receiver) = sync_channel(1);
+/// Watches the pipe on a thread of its own, so that its end ends the process
+/// also while a guest loops.
+fn end_with_the_pipe(runtime: &Runtime) {
     let _context = runtime.enter();
-    let _runs_until_the_end = Tasks::new().spawn_blocking(move || forward(&sender));
-    receiver
-}
-
-fn forward(requests: &SyncSender<Request>) {
-    let mut stdin = io::stdin().lock();
-    while let Ok(request) = protocol::read(&mut stdin) {
-        if requests.send(request).is_err() {
-            break;
-        }
-    }
-    let _cannot_fail = kill_process(getpid(), Signal::KILL);
+    let _runs_until_the_end = Tasks::new().spawn_blocking(|| {
+        let stdin = io::stdin();
+        let hung_up = || poll(&mut [PollFd::new(&stdin, PollFlags::empty())], None);
+        while let Err(Errno::INTR) = hung_up() {}
+        let _cannot_fail = kill_process(getpid(), Signal::KILL);
+    });
 }
 
 fn reply(reply: &Reply) -> io::Result<()> {
@@ -100,7 +94,7 @@ fn attempt(
 ) -> Result<Success, Failure> {
     let logs = Logs::at(request.work.join("stderr"), request.limits.log_bytes);
     let stdout = streams::Stdout::at(request.work.join("stdout"), request.limits.output_bytes);
-    std::fs::create_dir(request.work.join("out"))?;
+    make_out(&request.work.join("out"))?;
     let result = runtime.block_on(async {
         lower(Resource::Data, COMPILE_DATA_BYTES)?;
         let loaded = modules.load(request);
@@ -110,7 +104,8 @@ fn attempt(
             Resource::Fsize,
             request.limits.output_bytes.max(request.limits.log_bytes),
         )?;
-        let usage = guest::run(request, &module, &stdout, &logs).await;
+        let is_quiet = request.is_at_hand && compile.is_none();
+        let usage = guest::run(request, &module, (&stdout, &logs), is_quiet).await;
         raise(Resource::Fsize)?;
         let mut usage = usage?;
         usage.compile_us = compile.unwrap_or_default();
@@ -134,6 +129,14 @@ fn attempt(
         logs.explain(fault);
     }
     result
+}
+
+/// The caller may have made it.
+fn make_out(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 /// Sets the soft limit only, so that it can be raised again.

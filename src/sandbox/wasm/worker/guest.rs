@@ -38,12 +38,12 @@ pub(super) fn stop(failure: Failure) -> wasmtime::Error {
     wasmtime::Error::from(Stop(std::sync::Mutex::new(Some(failure))))
 }
 
-/// Runs the guest; tells the parent right before.
+/// Runs the guest; tells the parent right before, unless that knows.
 pub(super) async fn run(
     request: &Request,
     module: &InstancePre<State>,
-    stdout: &Stdout,
-    logs: &Logs,
+    (stdout, logs): (&Stdout, &Logs),
+    is_quiet: bool,
 ) -> Result<Usage, Failure> {
     let limiter = Limiter {
         memory_limit: request.limits.memory_bytes,
@@ -56,7 +56,9 @@ pub(super) async fn run(
     if let Some(fuel) = request.fuel {
         store.set_fuel(fuel).map_err(failure_of)?;
     }
-    reply(&Reply::Started)?;
+    if !is_quiet {
+        reply(&Reply::Started)?;
+    }
     let start = Instant::now();
     let ended = match request.abi {
         Abi::Wasi => wasi::call(&mut store, module, request).await,
