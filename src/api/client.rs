@@ -465,26 +465,45 @@ fn bytes(response: Response) -> ByteStream {
         .boxed()
 }
 
+type Lines = FramedRead<StreamReader<ByteStream, bytes::Bytes>, LinesCodec>;
+
+/// How far a body of events was read.
+enum Reading {
+    Events(Lines),
+    /// The last event came; the body may say that it is over.
+    End(Lines),
+    Over,
+}
+
 fn events(response: Response) -> Events {
     let lines = FramedRead::new(
         StreamReader::new(bytes(response)),
         LinesCodec::new_with_max_length(EVENT_MAX),
     );
-    stream::unfold(Some(lines), |lines| async {
-        let mut lines = lines?;
-        let event = match lines.next().await {
-            None => Err(lost("it ended before the invocation did")),
-            Some(Err(e)) => Err(lost(&chain(&e))),
-            Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
-        };
-        let goes_on = matches!(&event, Ok(e) if !is_last(e));
-        if matches!(&event, Ok(e) if is_last(e)) {
+    stream::unfold(Reading::Events(lines), next_event).boxed()
+}
+
+async fn next_event(reading: Reading) -> Option<(Result<InvocationEvent, Failure>, Reading)> {
+    let mut lines = match reading {
+        Reading::Events(lines) => lines,
+        Reading::End(mut lines) => {
             // A body that was read to its end leaves its connection to the next call.
             let _not_at_once = tokio::time::timeout(BODY_END, lines.next()).await;
+            return None;
         }
-        Some((event, goes_on.then_some(lines)))
-    })
-    .boxed()
+        Reading::Over => return None,
+    };
+    let event = match lines.next().await {
+        None => Err(lost("it ended before the invocation did")),
+        Some(Err(e)) => Err(lost(&chain(&e))),
+        Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
+    };
+    let reading = match &event {
+        Err(_) => Reading::Over,
+        Ok(event) if is_last(event) => Reading::End(lines),
+        Ok(_) => Reading::Events(lines),
+    };
+    Some((event, reading))
 }
 
 const fn is_last(event: &InvocationEvent) -> bool {

@@ -231,7 +231,9 @@ impl Load {
             match event? {
                 InvocationEvent::Done(finished) => {
                     well(&finished)?;
-                    return Ok(began.elapsed());
+                    let took = began.elapsed();
+                    let _leaves_the_connection_to_the_next = events.next().await;
+                    return Ok(took);
                 }
                 InvocationEvent::Failed { error, .. } => return Err(error),
                 _ => {}
