@@ -4,7 +4,7 @@
 //! no disk. Who reads such rows writes first what waits, so nobody reads an
 //! older state. What cannot be written is forgotten, with a warning.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use cid::Cid;
 use rusqlite::{Connection, params};
@@ -78,10 +78,34 @@ impl super::Inner {
     }
 }
 
+/// What a row replaces.
+#[derive(PartialEq, Eq, Hash)]
+enum Name<'a> {
+    Receipt(&'a str),
+    Block(&'a Cid),
+    Record(&'a str),
+    Executor(&'a str),
+}
+
+impl Memory {
+    fn name(&self) -> Name<'_> {
+        match self {
+            Self::Receipt(row) => Name::Receipt(&row.cid),
+            Self::Block(cid, ..) => Name::Block(cid),
+            Self::Record(row) => Name::Record(&row.invocation),
+            Self::Executor(peer, ..) => Name::Executor(peer),
+        }
+    }
+}
+
+/// Of rows that replace each other only the newest is written.
 fn write_all(db: &Connection, memories: &[Memory]) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
-    for memory in memories {
-        write(&transaction, memory)?;
+    let mut written = HashSet::new();
+    for memory in memories.iter().rev() {
+        if written.insert(memory.name()) {
+            write(&transaction, memory)?;
+        }
     }
     transaction.commit()
 }
@@ -128,6 +152,16 @@ mod tests {
         let store = Store::in_memory().unwrap();
         store.remember([record(1)]);
         assert_eq!(store.records_like("I1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn of_what_is_remembered_twice_the_newer_counts() {
+        let store = Store::in_memory().unwrap();
+        let executor =
+            |addresses: &str, at| Memory::Executor("peer".to_owned(), addresses.to_owned(), at);
+        store.remember([executor("[1]", 1), record(1), executor("[2]", 2)]);
+        let known = store.executors(9).unwrap();
+        assert_eq!(known, [("peer".to_owned(), "[2]".to_owned())]);
     }
 
     #[test]
