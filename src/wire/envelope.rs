@@ -142,8 +142,8 @@ pub fn sign<B: Serialize>(
     body: &B,
     signer: &SigningKey,
 ) -> Result<Vec<u8>, Refusal> {
-    let body = dagcbor::encode(body)?;
-    finish(header, body, signer)
+    let named = dagcbor::encode(&header)?;
+    finish((header, &named), dagcbor::encode(body)?, signer)
 }
 
 /// Encodes, seals, signs and bounds a frame, by the number in its header.
@@ -157,13 +157,17 @@ pub fn seal(
     signer: &SigningKey,
 ) -> Result<Vec<u8>, Refusal> {
     let seq = header.seq.ok_or(Refusal::Unencodable)?;
-    let body = dagcbor::encode(frame)?;
-    let body = keys.seal(seq, &dagcbor::encode(&header)?, &body)?;
-    finish(header, body, signer)
+    let named = dagcbor::encode(&header)?;
+    let body = keys.seal(seq, &named, &dagcbor::encode(frame)?)?;
+    finish((header, &named), body, signer)
 }
 
-fn finish(header: Header, body: Vec<u8>, signer: &SigningKey) -> Result<Vec<u8>, Refusal> {
-    let sig = key::sign(signer, DOMAIN, &signed_bytes(&header, &body)?);
+fn finish(
+    (header, named): (Header, &[u8]),
+    body: Vec<u8>,
+    signer: &SigningKey,
+) -> Result<Vec<u8>, Refusal> {
+    let sig = key::sign(signer, DOMAIN, &signed_bytes(named, &body));
     let bytes = dagcbor::encode(&Envelope { header, body, sig })?;
     if bytes.len() <= MAX_BYTES {
         Ok(bytes)
@@ -221,9 +225,8 @@ impl Envelope {
             (Kind::Hello, None, None) => self.open_hello(expect),
             (Kind::Advert, None, None) => self.open_advert(expect),
             (Kind::Frame, Some(session), Some(seq)) => {
-                self.check_key(key_of)?;
                 let sealed = Sealed {
-                    header: dagcbor::encode(header)?,
+                    header: self.check_key(key_of)?,
                     seq,
                     body: self.body.clone(),
                 };
@@ -308,30 +311,25 @@ impl Envelope {
         dagcbor::decode(&self.body)
     }
 
+    /// Checks the signature under a key that is known; gives the header's bytes.
     fn check_key(
         &self,
         key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<u8>, Refusal> {
         let key = key_of(&self.header.from, &self.header.kid).ok_or(Refusal::UnknownKey)?;
         self.check_sig(&key)
     }
 
-    fn check_sig(&self, key: &VerifyingKey) -> Result<(), Refusal> {
-        key::verify(
-            key,
-            DOMAIN,
-            &signed_bytes(&self.header, &self.body)?,
-            &self.sig,
-        )
+    fn check_sig(&self, key: &VerifyingKey) -> Result<Vec<u8>, Refusal> {
+        let header = dagcbor::encode(&self.header)?;
+        let signed = signed_bytes(&header, &self.body);
+        key::verify(key, DOMAIN, &signed, &self.sig)?;
+        Ok(header)
     }
 }
 
-fn signed_bytes(header: &Header, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    Ok([
-        dagcbor::encode(header)?.as_slice(),
-        Sha256::digest(body).as_slice(),
-    ]
-    .concat())
+fn signed_bytes(header: &[u8], body: &[u8]) -> Vec<u8> {
+    [header, Sha256::digest(body).as_slice()].concat()
 }
 
 #[cfg(test)]
