@@ -22,6 +22,12 @@ use crate::wire::{
 
 /// Bytes of messages that a frame holds, unless one message is larger.
 const FRAME_BYTES: usize = 64 << 10;
+/// From one frame on a stream to the next: what comes meanwhile rides together,
+/// and so shares the cost of sealing, signing and checking.
+const STREAM_GAP: Duration = Duration::from_millis(1);
+/// The same after a frame that held as many messages as many callers send.
+const BUSY_GAP: Duration = Duration::from_millis(3);
+const BUSY_MESSAGES: usize = 4;
 /// How long what nobody waits for may wait for something to ride with.
 pub(crate) const RIDE_DELAY: Duration = Duration::from_millis(5);
 
@@ -36,6 +42,9 @@ pub(super) struct Link {
     last_frame: u64,
     ack_due: Option<Instant>,
     waits_since: Option<Instant>,
+    way: Way,
+    /// New messages wait until then.
+    not_before: Instant,
 }
 
 /// A frame to be sent.
@@ -61,12 +70,15 @@ impl Link {
             last_frame: 0,
             ack_due: None,
             waits_since: None,
+            way,
+            not_before: now,
         }
     }
 
     /// Frames travel another way from now on.
     pub(super) fn set_way(&mut self, way: Way, now: Instant) {
         self.flight.set_way(way, now);
+        (self.way, self.not_before) = (way, now);
         self.acknowledge_at(now);
     }
 
@@ -152,6 +164,7 @@ impl Link {
         if !load.messages.is_empty() {
             self.flight.departed(seq, now);
             self.waits_since.get_or_insert(now);
+            self.pause(load.messages.len(), now);
         }
         self.ack_due = None;
         let frame = Frame {
@@ -165,6 +178,17 @@ impl Link {
             lost,
             repeated,
         })
+    }
+
+    /// After a frame of so many messages. Over pubsub the publisher sets the
+    /// pace: what waits for it rides together anyway.
+    fn pause(&mut self, messages: usize, now: Instant) {
+        let gap = match self.way {
+            Way::Stream if messages >= BUSY_MESSAGES => BUSY_GAP,
+            Way::Stream => STREAM_GAP,
+            Way::Pubsub => Duration::ZERO,
+        };
+        self.not_before = now + gap;
     }
 
     fn load_repeated(&mut self, load: &mut Load, now: Instant) -> (usize, usize) {
@@ -193,6 +217,7 @@ impl Link {
     /// When [`Self::depart`] has something to say.
     pub(super) fn next_due(&self, waits: Option<Instant>) -> Option<Instant> {
         let fresh = waits.filter(|_| self.flight.has_room());
+        let fresh = fresh.map(|at| at.max(self.not_before));
         [fresh, self.ack_due, self.flight.next_due()]
             .into_iter()
             .flatten()
