@@ -5,12 +5,15 @@
 //! puts a second, 11,300 blocks a second by import). Until then, and when Kubo
 //! is away, the blocks lie in the store.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep, timeout_at},
+};
 use tracing::warn;
 
 use super::clock;
@@ -24,15 +27,20 @@ use crate::{
     },
 };
 
-/// Blocks that may wait; more stay in the store alone.
-const MAX_WAITING: usize = 4_096;
+/// Blocks that may wait, and their bytes; more stay in the store alone.
+const MAX_WAITING: usize = 16_384;
+const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Blocks of one batch.
 const MAX_BATCH: usize = 512;
 /// How long a batch gathers.
 const GATHER: Duration = Duration::from_millis(300);
 /// How long a batch gathers that somebody waits for: what comes while one batch
 /// is stored is in the next anyway.
-const HURRY: Duration = Duration::from_millis(20);
+const HURRY: Duration = Duration::from_millis(5);
+/// Kubo rests so many times as long as a batch took that nobody waits for: it
+/// has invocations to carry.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_secs(5);
 /// Tries before a batch is left in the store.
 const TRIES: u32 = 5;
 /// Pause after a failed try, growing with each.
@@ -41,14 +49,23 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Accepts blocks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
-    waiting: mpsc::Sender<Item>,
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    awaited: mpsc::Sender<Awaited>,
 }
 
-/// A block that waits, and whom to tell that it is kept.
+/// A block that nobody waits for, and the room it takes meanwhile.
 #[derive(Debug)]
-struct Item {
+struct Waiting {
     block: Block,
-    kept: Option<oneshot::Sender<()>>,
+    room: OwnedSemaphorePermit,
+}
+
+/// Blocks that somebody waits for, and whom to tell that they are kept.
+#[derive(Debug)]
+struct Awaited {
+    blocks: Vec<Block>,
+    kept: oneshot::Sender<()>,
 }
 
 /// The pinned root of a batch.
@@ -60,69 +77,97 @@ struct Batch {
 }
 
 impl Keeper {
-    /// Starts a keeper; it ends with `tasks`, its last batch first.
+    /// Starts a keeper; it ends with `tasks`.
     pub(crate) fn start(kubo: kubo::Client, tasks: &Tasks) -> Self {
         let (waiting, blocks) = mpsc::channel(MAX_WAITING);
-        tasks.spawn("keeper", gather(kubo, blocks));
-        Self { waiting }
+        let (awaited, asked) = mpsc::channel(MAX_BATCH);
+        tasks.spawn("keeper.waiting", keep_waiting(kubo.clone(), blocks));
+        tasks.spawn("keeper.awaited", keep_awaited(kubo, asked));
+        Self {
+            waiting,
+            room: Arc::new(Semaphore::new(MAX_WAITING_BYTES)),
+            awaited,
+        }
     }
 
     /// Takes blocks for a later batch.
     pub(crate) fn keep(&self, blocks: impl IntoIterator<Item = Block>) {
         for block in blocks {
-            if self.waiting.try_send(Item { block, kept: None }).is_err() {
+            if !self.take(block) {
                 warn!("too many results wait for Kubo; the newest stay in the store alone");
                 return;
             }
         }
     }
-}
 
-impl Keeper {
+    /// Takes one, where there is room.
+    fn take(&self, block: Block) -> bool {
+        let bytes = u32::try_from(block.data.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        room.is_ok_and(|room| {
+            let waiting = Waiting { block, room };
+            self.waiting.try_send(waiting).is_ok()
+        })
+    }
+
     /// Takes blocks and waits until Kubo has them, pinned; gives whether it
     /// has.
     pub(crate) async fn kept(&self, blocks: Vec<Block>) -> bool {
-        let mut told = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            let (kept, is_kept) = oneshot::channel();
-            told.push(is_kept);
-            let item = Item {
-                block,
-                kept: Some(kept),
-            };
-            if self.waiting.send(item).await.is_err() {
-                return false;
-            }
-        }
-        futures_util::future::try_join_all(told).await.is_ok()
+        let (kept, is_kept) = oneshot::channel();
+        let awaited = Awaited { blocks, kept };
+        self.awaited.send(awaited).await.is_ok() && is_kept.await.is_ok()
     }
 }
 
-async fn gather(kubo: kubo::Client, mut blocks: mpsc::Receiver<Item>) {
-    while let Some(first) = blocks.recv().await {
-        let mut is_awaited = first.kept.is_some();
-        let mut batch = vec![first];
-        let began = tokio::time::Instant::now();
-        while batch.len() < MAX_BATCH {
-            let until = began + if is_awaited { HURRY } else { GATHER };
-            match tokio::time::timeout_at(until, blocks.recv()).await {
-                Ok(Some(item)) => {
-                    is_awaited |= item.kept.is_some();
-                    batch.push(item);
-                }
-                Ok(None) | Err(_) => break,
-            }
+/// Brings batch after batch into Kubo, with rests between them.
+async fn keep_waiting(kubo: kubo::Client, mut blocks: mpsc::Receiver<Waiting>) {
+    loop {
+        let batch = gathered(&mut blocks, GATHER).await;
+        if batch.is_empty() {
+            return;
         }
-        let (batch, told): (Vec<_>, Vec<_>) = batch
+        let began = Instant::now();
+        let (batch, rooms): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|item| (item.block, item.kept))
+            .map(|waiting| (waiting.block, waiting.room))
             .unzip();
-        if import(&kubo, batch).await {
-            for kept in told.into_iter().flatten() {
+        import(&kubo, batch).await;
+        drop(rooms);
+        sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
+    }
+}
+
+/// Brings what somebody waits for into Kubo at once.
+async fn keep_awaited(kubo: kubo::Client, mut blocks: mpsc::Receiver<Awaited>) {
+    loop {
+        let batch = gathered(&mut blocks, HURRY).await;
+        if batch.is_empty() {
+            return;
+        }
+        let (blocks, told): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|awaited| (awaited.blocks, awaited.kept))
+            .unzip();
+        if import(&kubo, blocks.concat()).await {
+            for kept in told {
                 let _gone = kept.send(());
             }
         }
     }
+}
+
+/// What comes within `time` of the first; nothing once nobody sends any more.
+async fn gathered<T>(from: &mut mpsc::Receiver<T>, time: Duration) -> Vec<T> {
+    let mut batch = Vec::new();
+    batch.extend(from.recv().await);
+    let until = Instant::now() + time;
+    while !batch.is_empty() && batch.len() < MAX_BATCH {
+        match timeout_at(until, from.recv()).await {
+            Ok(Some(item)) => batch.push(item),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    batch
 }
 
 /// The same bytes as a leaf: a recursive pin of the batch keeps the block and
@@ -156,7 +201,7 @@ async fn import(kubo: &kubo::Client, mut batch: Vec<Block>) -> bool {
             Err(error) if tried == TRIES => {
                 warn!(%error, "a batch of results stays in the store alone");
             }
-            Err(_) => tokio::time::sleep(PAUSE * tried).await,
+            Err(_) => sleep(PAUSE * tried).await,
         }
     }
     false
