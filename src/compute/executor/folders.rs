@@ -177,7 +177,8 @@ mod tests {
     fn no_attempt_learns_when_the_one_before_it_ran() {
         use std::{fs::Metadata, time::SystemTime};
         let (folders, _root) = folders();
-        let seen = |metadata: &Metadata| (metadata.modified().unwrap(), metadata.accessed().unwrap());
+        let seen =
+            |metadata: &Metadata| (metadata.modified().unwrap(), metadata.accessed().unwrap());
         for _ in 0..2 {
             let folder = folders.enter().unwrap();
             let out = folder.path().join(OUT);
