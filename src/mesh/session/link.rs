@@ -77,6 +77,10 @@ impl Link {
         self.flight.is_empty()
     }
 
+    pub(super) fn unsettled_bytes(&self) -> usize {
+        self.flight.bytes()
+    }
+
     pub(super) fn most_tries(&self) -> u32 {
         self.flight.most_tries()
     }
