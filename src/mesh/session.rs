@@ -7,6 +7,7 @@
 
 mod flight;
 mod handshake;
+mod hearing;
 mod link;
 mod received;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use self::{
 };
 use self::{
     handshake::{Handshake, Heard},
+    hearing::Hearing,
     link::Link,
 };
 use crate::wire::{
@@ -44,11 +46,6 @@ const LAST_FORWARDED_GREETING: Duration = Duration::from_millis(250);
 const REPLY_GAP: Duration = Duration::from_millis(20);
 /// Tries without an answer after which a peer counts as not hearing us.
 const UNHEARD_TRIES: u32 = 5;
-/// A peer that does not hear us and speaks all the same, for so long, is deaf
-/// to us; one that came back would have answered meanwhile.
-const DEAF_AFTER: Duration = Duration::from_secs(5);
-/// A peer that says no more is gone, not deaf.
-const SPEAKING: Duration = Duration::from_secs(60);
 
 /// How patient a session is.
 #[derive(Clone, Copy, Debug)]
@@ -132,17 +129,6 @@ pub(crate) struct Peer {
     is_leaving: bool,
     way: Way,
     patience: Patience,
-}
-
-/// Whether the other hears us.
-#[derive(Clone, Copy, Debug)]
-struct Hearing {
-    /// Several tries in a row had no answer.
-    is_unheard: bool,
-    /// When it spoke first after that.
-    deaf_since: Option<Instant>,
-    /// When it spoke last, to us or to all.
-    spoke: Instant,
 }
 
 /// Greetings until somebody answers.
@@ -237,9 +223,7 @@ impl Peer {
     /// The other said something, to us or to all. Whoever did not hear us is
     /// greeted, in case it does now.
     pub(crate) fn on_speech(&mut self, now: Instant) {
-        self.hearing.spoke = now;
-        if self.hearing.is_unheard {
-            self.hearing.deaf_since.get_or_insert(now);
+        if self.hearing.on_speech(now) {
             self.greet(now);
         }
     }
@@ -445,7 +429,9 @@ impl Peer {
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Notice> {
         let frames = self.link.as_ref().map_or(0, Link::most_tries);
         let greetings = self.attempt.map_or(0, |attempt| attempt.tries);
-        self.hearing.is_unheard |= !self.is_hidden && frames.max(greetings) >= UNHEARD_TRIES;
+        if !self.is_hidden && frames.max(greetings) >= UNHEARD_TRIES {
+            self.hearing.unheard();
+        }
         let unheard = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if self.attempt.is_some_and(|attempt| attempt.until <= now) {
             return Some(self.end(DownReason::Unanswered));
@@ -519,21 +505,5 @@ impl Peer {
     pub(crate) fn silent_at(&self, patience: Duration) -> Option<Instant> {
         let since = self.link.as_ref()?.waits_since()?;
         Some(since.max(self.heard) + patience)
-    }
-}
-
-impl Hearing {
-    const fn new(now: Instant) -> Self {
-        Self {
-            is_unheard: false,
-            deaf_since: None,
-            spoke: now,
-        }
-    }
-
-    fn is_deaf(&self, now: Instant) -> bool {
-        let is_speaking = now.saturating_duration_since(self.spoke) < SPEAKING;
-        let lasts = |since| now.saturating_duration_since(since) >= DEAF_AFTER;
-        is_speaking && self.deaf_since.is_some_and(lasts)
     }
 }

@@ -12,6 +12,7 @@ mod item;
 mod obstacles;
 mod probe;
 mod quota;
+mod relay;
 mod route;
 mod streams;
 mod traffic;

@@ -1,8 +1,7 @@
-//! FORWARD: envelopes that travel inside another session's messages.
+//! FORWARD, as one end: envelopes that travel inside another session's messages.
 //!
-//! As one end: when a peer is to be spoken to around, through whom, and when
-//! directly again. As a relay: whether an envelope is passed on, which only its
-//! size, its sender's quota and the link with its receiver decide. Pure.
+//! When a peer is to be spoken to around, through whom, and when directly
+//! again. Pure.
 //!
 //! Answers go back the way they came. Only what proves that the other is there
 //! now (a frame, or a greeting that makes a session) moves a living session's
@@ -20,8 +19,8 @@ use crate::{
         session::{MAX_QUEUE, Peer, Way},
     },
     wire::{
-        Address, Refusal, dagcbor,
-        forward::{Forwarding, MAX_FORWARDED_BYTES, NotForwarded},
+        Address, Refusal,
+        forward::{Forwarding, MAX_FORWARDED_BYTES},
     },
 };
 
@@ -34,11 +33,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// What was heard directly so lately is reason enough to answer directly.
 const DIRECT_LATELY: Duration = Duration::from_secs(1);
 /// A relay to which more messages wait is not given another.
-const MAX_RELAY_QUEUE: usize = MAX_QUEUE / 2;
-/// Bytes that a relay keeps for one receiver.
-const MAX_UNSETTLED_BYTES: usize = 8 << 20;
-/// Receivers that a relay links up with at once, on behalf of others.
-const MAX_TO_MEET: usize = 16;
+pub(super) const MAX_RELAY_QUEUE: usize = MAX_QUEUE / 2;
 
 /// Where an envelope goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,17 +197,6 @@ impl State {
         self.counters.relayed += u64::from(is_taken);
     }
 
-    /// Queues for a living session; false where there is none or no room.
-    fn say(&mut self, to: &Address, forwarding: &Forwarding) -> bool {
-        let Ok(bytes) = dagcbor::encode(forwarding) else {
-            return false;
-        };
-        let peer = self.peers.get_mut(to).filter(|peer| peer.is_up());
-        let is_taken = peer.is_some_and(|peer| peer.enqueue(bytes.into()));
-        self.nudge(to);
-        is_taken
-    }
-
     /// Somebody greeted us.
     pub(super) fn greeted(&mut self, origin: Origin<'_>, now: Instant) {
         let route = match origin.via {
@@ -297,84 +281,6 @@ impl State {
         }
     }
 
-    /// One step of a forwarded envelope; gives the envelope, if it is for us.
-    /// What came through a relay itself goes no further.
-    pub(super) fn on_forwarding(
-        &mut self,
-        origin: Origin<'_>,
-        forwarding: Forwarding,
-        now: Instant,
-    ) -> Option<Bytes> {
-        if origin.via.is_some() {
-            self.counters.refuse(Refusal::Malformed);
-            return None;
-        }
-        match forwarding {
-            Forwarding::Forward { to, envelope } => {
-                self.forward(origin.from, to, envelope, now);
-                None
-            }
-            Forwarding::Forwarded { envelope } => {
-                let is_within = self.brought.take(origin.from.peer, envelope.len(), now);
-                if !is_within {
-                    self.counters.refuse(Refusal::Rate);
-                }
-                is_within.then(|| envelope.into())
-            }
-            Forwarding::NotForwarded { to, reason } => {
-                if let Some(route) = self.routes.get_mut(&to) {
-                    route.refused(origin.from, reason, now);
-                }
-                self.wake.notify_one();
-                None
-            }
-        }
-    }
-
-    /// Passes an envelope on, or says why not.
-    fn forward(&mut self, from: &Address, to: Address, envelope: Vec<u8>, now: Instant) {
-        let refused = self.why_not_forward(from, &to, envelope.len(), now);
-        let Some(reason) = refused else {
-            let is_taken = self.say(&to, &Forwarding::Forwarded { envelope });
-            self.counters.forwarded += u64::from(is_taken);
-            return;
-        };
-        self.counters.not_forwarded(reason);
-        if reason == NotForwarded::Unlinked && self.to_meet.len() < MAX_TO_MEET {
-            self.to_meet.insert(to.clone());
-            self.errand.notify_one();
-        }
-        // A sender beyond its share is owed no words either.
-        if reason != NotForwarded::Rate {
-            self.say(from, &Forwarding::NotForwarded { to, reason });
-        }
-    }
-
-    fn why_not_forward(
-        &mut self,
-        from: &Address,
-        to: &Address,
-        bytes: usize,
-        now: Instant,
-    ) -> Option<NotForwarded> {
-        if !self.own.forwards {
-            return Some(NotForwarded::Off);
-        }
-        if bytes > MAX_FORWARDED_BYTES {
-            return Some(NotForwarded::Size);
-        }
-        if !self.sent.take(from.peer, bytes, now) {
-            return Some(NotForwarded::Rate);
-        }
-        let receiver = self.peers.get(to).filter(|peer| is_direct(peer));
-        let Some(receiver) = receiver.filter(|_| to != from) else {
-            return Some(NotForwarded::Unlinked);
-        };
-        let is_full = receiver.queued() >= MAX_RELAY_QUEUE
-            || receiver.unsettled_bytes() + bytes > MAX_UNSETTLED_BYTES;
-        is_full.then_some(NotForwarded::Full)
-    }
-
     /// Kubo sees a peer on its inbox topic, or does not.
     pub(crate) fn on_seen(&mut self, to: &Address, is_there: bool, now: Instant) {
         let believes = |route: &Route| route.believes_kubo(now);
@@ -441,11 +347,6 @@ impl State {
         self.wake.notify_one();
     }
 
-    /// Those whom others want to reach through this node.
-    pub(crate) fn take_to_meet(&mut self) -> Vec<Address> {
-        std::mem::take(&mut self.to_meet).into_iter().collect()
-    }
-
     /// Addresses of peers that are spoken to through a relay and are to be
     /// dialled now.
     pub(crate) fn redials_due(&mut self, now: Instant) -> Vec<String> {
@@ -478,7 +379,7 @@ impl State {
 }
 
 /// A session that is not itself carried by a relay: one hop is all.
-fn is_direct(peer: &Peer) -> bool {
+pub(super) fn is_direct(peer: &Peer) -> bool {
     peer.is_up() && peer.way() != Way::Relay
 }
 
