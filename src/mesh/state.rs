@@ -236,9 +236,9 @@ impl State {
     }
 
     fn next_wake(&self, now: Instant) -> Instant {
-        let peers = self.peers.values().flat_map(|peer| {
+        let peers = self.peers.iter().flat_map(|(address, peer)| {
             let traffic = peer.next_traffic(now);
-            let traffic = traffic.filter(|_| may_leave(self.own.carrier, peer));
+            let traffic = traffic.filter(|_| self.has_path(address, peer, now));
             [peer.next_greeting(), traffic].into_iter().flatten()
         });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
@@ -367,9 +367,4 @@ impl State {
 /// A session whose traffic is on a stream, or may only be, is not published.
 fn may_publish(carrier: Carrier, peer: &Peer) -> bool {
     peer.way() == Way::Pubsub && carrier != Carrier::Stream
-}
-
-/// Whether a session's traffic leaves other than over a stream.
-fn may_leave(carrier: Carrier, peer: &Peer) -> bool {
-    peer.way() == Way::Relay || may_publish(carrier, peer)
 }

@@ -44,6 +44,16 @@ pub(crate) struct Paths {
     pub(crate) relays: Vec<Address>,
 }
 
+/// What a relay is good for now.
+enum Lead<'a> {
+    /// Traffic goes through it.
+    Through(&'a Address),
+    /// It carries the traffic, and has too much waiting to be given more.
+    Wait,
+    /// There is none.
+    Seek,
+}
+
 impl Paths {
     pub(super) const PUBLISHED: Self = Self {
         is_published: true,
@@ -120,11 +130,29 @@ impl State {
     }
 
     /// The relay that carries a peer's traffic, as long as it does.
-    fn working_relay(&self, to: &Address, now: Instant) -> Option<&Address> {
-        let via = self.routes.get(to)?.via()?;
-        let is_silent = self.peers.get(to)?.silent_at(SILENCE);
-        let is_heard = is_silent.is_none_or(|at| at > now);
-        (is_heard && self.is_relay(via)).then_some(via)
+    fn lead(&self, to: &Address, now: Instant) -> Lead<'_> {
+        let via = self.routes.get(to).and_then(Route::via);
+        let silent_at = self.peers.get(to).and_then(|peer| peer.silent_at(SILENCE));
+        let is_silent = silent_at.is_some_and(|at| at <= now);
+        match via.filter(|_| !is_silent) {
+            Some(via) if self.is_relay(via) => Lead::Through(via),
+            Some(via) if self.peers.get(via).is_some_and(is_direct) => Lead::Wait,
+            _ => Lead::Seek,
+        }
+    }
+
+    /// Whether a peer's traffic has anywhere to go.
+    pub(super) fn has_path(&self, to: &Address, peer: &Peer, now: Instant) -> bool {
+        if peer.way() != Way::Relay {
+            return may_publish(self.own.carrier, peer);
+        }
+        match self.lead(to, now) {
+            Lead::Through(_) => true,
+            Lead::Wait => false,
+            Lead::Seek => {
+                self.own.carrier != Carrier::Stream || self.relays(to, now).next().is_some()
+            }
+        }
     }
 
     /// Where a peer's traffic goes now.
@@ -139,12 +167,13 @@ impl State {
                 ..Paths::default()
             };
         }
-        match self.working_relay(to, now) {
-            Some(relay) => Paths {
+        match self.lead(to, now) {
+            Lead::Through(relay) => Paths {
                 is_published: false,
                 relays: vec![relay.clone()],
             },
-            None => Paths {
+            Lead::Wait => Paths::default(),
+            Lead::Seek => Paths {
                 is_published: self.own.carrier != Carrier::Stream,
                 relays: self.relays_to_try(to, now),
             },
@@ -315,7 +344,7 @@ impl State {
     pub(crate) fn wants_relays(&self, now: Instant) -> bool {
         let is_silent = |peer: &Peer| peer.silent_at(SILENCE).is_some_and(|at| at <= now);
         let is_sought = |to: &Address, peer: &Peer| match peer.way() {
-            Way::Relay => !peer.is_idle() && self.working_relay(to, now).is_none(),
+            Way::Relay => !peer.is_idle() && matches!(self.lead(to, now), Lead::Seek),
             Way::Pubsub => is_silent(peer),
             Way::Stream => false,
         };
@@ -330,7 +359,8 @@ impl State {
             let others = neighbours.iter().filter(|other| **other != to).count();
             self.route(&to, now).neighbours = Some(others);
         }
-        let unmet = neighbours.iter().filter(|other| !self.is_up(other));
+        let is_unmet = |other: &Address| self.peers.get(other).is_none_or(Peer::is_idle);
+        let unmet = neighbours.iter().filter(|other| is_unmet(other));
         let mut unmet: Vec<Address> = unmet.cloned().collect();
         let heard = |address: &Address| self.peers.get(address).map(|peer| peer.heard);
         unmet.sort_by_key(heard);

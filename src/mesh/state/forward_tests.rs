@@ -196,6 +196,28 @@ fn one_who_sends_too_much_is_refused_and_harms_nobody_else() {
 }
 
 #[test]
+fn a_relay_that_has_too_much_waiting_is_waited_for_and_not_left() {
+    let mut world = World::chain();
+    world.send(NEAR, FAR, 0);
+    world.until("they are linked", |w| w.got(FAR, 1));
+    let (far, middle) = (world.sides[FAR].me(), world.sides[MIDDLE].me());
+    world.run(Duration::from_millis(200));
+    world.dead.insert(MIDDLE);
+    let junk = Bytes::from(vec![7; 8]);
+    // What is under way fills the window, the rest waits behind it.
+    for _ in 0..2 {
+        (0..512).for_each(|_| world.sides[NEAR].state.hand_over(&middle, &far, &junk));
+        world.run(STEP);
+    }
+    world.send(NEAR, FAR, 1);
+    world.run(STEP);
+    let turn = world.sides[NEAR].state.turn(|| unreachable!(), world.now);
+    assert!(turn.item.is_none(), "{:?}", turn.item);
+    assert!(turn.wake > world.now, "it would spin");
+    assert_eq!(world.via(NEAR, FAR), Some(MIDDLE));
+}
+
+#[test]
 fn a_recorded_greeting_moves_no_traffic_to_the_one_who_replays_it() {
     let mut world = World::new(3, &[]);
     world.send(NEAR, FAR, 0);

@@ -17,8 +17,8 @@ use crate::wire::{
 
 /// Bytes that a relay keeps for one receiver.
 const MAX_UNSETTLED_BYTES: usize = 8 << 20;
-/// Receivers that a relay links up with at once, on behalf of others.
-const MAX_TO_MEET: usize = 16;
+/// Receivers that a relay looks for at once, on behalf of others.
+const MAX_TO_MEET: usize = 4;
 
 impl State {
     /// One step of a forwarded envelope; gives the envelope, if it is for us.

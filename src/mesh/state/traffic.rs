@@ -80,6 +80,10 @@ impl State {
             return StreamTurn::Silent;
         }
         if let Some(outgoing) = counterpart.traffic(now) {
+            if !self.routes.is_empty() {
+                // There may be room again for what goes through this peer.
+                self.wake.notify_one();
+            }
             return StreamTurn::Send(Box::new(self.item(peer.clone(), outgoing)));
         }
         let wakes = [counterpart.next_traffic(now), silent_at];
