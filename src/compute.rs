@@ -10,6 +10,7 @@ mod content;
 pub mod executor;
 mod explain;
 mod failure;
+pub(crate) mod forwarded;
 mod function;
 mod keeper;
 mod memo;
@@ -290,6 +291,11 @@ impl Compute {
                 .error
                 .unwrap_or_else(|| not_found(&format!("{name} has no output yet")))
         })
+    }
+
+    /// Where an invocation ran, if it is known.
+    pub(crate) fn executor_of(&self, name: &str) -> Option<String> {
+        self.scheduler.record(name).ok()?.executor
     }
 
     /// The canonical bytes of a receipt, by its CID or its invocation's name.

@@ -10,13 +10,15 @@
 //!   │  └── directory probe
 //! publisher ─► Kubo ─► inbox ─► receive         one out, all in
 //! stream ═════ Kubo ═════ stream ─► receive     where both ends have streams
-//! reach                                         dials, follows Kubo's restarts
+//! reach, relays                                 dial, follow Kubo's restarts
 //! identity                                      who we are
 //! ```
 //!
 //! Two carriers under the same envelopes: pubsub always, and a Kubo p2p stream
-//! that a session moves to by itself and leaves by itself when it breaks.
+//! that a session moves to by itself and leaves by itself when it breaks. Where
+//! two Kubos cannot meet, a member that is linked with both passes envelopes on.
 
+mod bucket;
 mod clock;
 mod config;
 mod connect;
@@ -30,6 +32,7 @@ mod inbox;
 mod publisher;
 mod reach;
 mod receive;
+mod relays;
 mod rendezvous;
 mod session;
 mod shared;
@@ -198,6 +201,21 @@ impl Mesh {
         self.shared.state.lock().is_streaming(&Address::node(*peer))
     }
 
+    /// The member through which a linked node is spoken to, where there is no
+    /// direct way to it.
+    #[must_use]
+    pub fn via(&self, peer: &PeerId) -> Option<PeerId> {
+        let address = Address::node(*peer);
+        self.shared.state.lock().via(&address).map(|via| via.peer)
+    }
+
+    /// Why relays did not help to speak to a node, if one said so.
+    #[must_use]
+    pub fn why_not_around(&self, peer: &PeerId) -> Option<String> {
+        let state = self.shared.state.lock();
+        state.why_not_around(&Address::node(*peer))
+    }
+
     /// Whether a node can be spoken to now, this one included.
     #[must_use]
     pub fn is_linked(&self, peer: &PeerId) -> bool {
@@ -280,17 +298,7 @@ impl Mesh {
     }
 
     async fn until(&self, is_so: impl Fn(&state::State) -> bool) {
-        let waited = async {
-            loop {
-                let changed = self.shared.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if is_so(&self.shared.state.lock()) {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let waited = self.shared.until(|state| is_so(state).then_some(()));
         let _as_far_as_it_came = timeout(FAREWELL, waited).await;
     }
 }
@@ -387,6 +395,8 @@ fn start(shared: &Arc<Shared>, tasks: &Tasks) {
     tasks.spawn("mesh.receive", receive::run(share(), waiting));
     tasks.spawn("mesh.follow", reach::follow(share()));
     tasks.spawn("mesh.redial", reach::redial(share()));
+    tasks.spawn("mesh.relays", relays::meet(share()));
+    tasks.spawn("mesh.straight", relays::dial(share()));
     tasks.spawn("mesh.streams", stream::dial(share(), tasks.child()));
     if !shared.config.attached {
         tasks.spawn("mesh.rendezvous", rendezvous::run(share()));

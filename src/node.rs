@@ -340,6 +340,7 @@ fn mesh_config(config: &Config, is_attached: bool) -> mesh::Config {
         mesh: config.mesh.name.clone(),
         peers: config.mesh.peers.clone(),
         carrier: config.mesh.carrier,
+        forward: config.mesh.forward,
         attached: is_attached,
         advert_interval: config.mesh.advert_interval.0,
         ..mesh::Config::default()

@@ -14,6 +14,7 @@ pub mod car;
 pub mod dagcbor;
 pub mod dagjson;
 pub mod envelope;
+pub mod forward;
 pub mod key;
 pub mod receipt;
 mod refusal;

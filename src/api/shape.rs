@@ -26,9 +26,13 @@ pub struct NodeView {
     pub free: u32,
     /// Functions compiled there.
     pub warm: u32,
-    /// What carries messages to it, `stream` or `pubsub`; absent without a link.
+    /// What carries messages to it, `stream` or `pubsub`; absent without a
+    /// direct link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
+    /// The peer that forwards to it, of one that is `forwarded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Round trip of the link, once measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
@@ -49,6 +53,8 @@ pub enum Reach {
     This,
     /// Over an open link.
     Direct,
+    /// Over another member's link.
+    Forwarded,
     /// Not at present.
     Unreachable,
 }

@@ -57,7 +57,11 @@ fn row(candidate: &Candidate, chosen: bool, longest: u64) -> Vec<String> {
             bar(&candidate.terms, longest),
         ),
     };
-    let mut row = vec![mark.to_owned(), tail(&candidate.peer), predicted, bar];
+    let peer = match &candidate.via {
+        Some(relay) => format!("{} via {}", tail(&candidate.peer), tail(relay)),
+        None => tail(&candidate.peer),
+    };
+    let mut row = vec![mark.to_owned(), peer, predicted, bar];
     row.extend(terms);
     row.push(bytes(candidate.bytes_local));
     row.push(bytes(candidate.bytes_missing));
@@ -91,6 +95,9 @@ mod tests {
             bytes_local: 50 << 20,
             bytes_missing: 0,
             sources: vec!["input".to_owned(), "advert".to_owned()],
+            via: peer
+                .starts_with("far")
+                .then(|| "12D3KooWnear0001".to_owned()),
             veto: veto.map(str::to_owned),
         }
     }
@@ -124,10 +131,10 @@ mod tests {
             ],
         };
         insta::assert_snapshot!(show(&explanation), @r"
-           PEER       MS                                    RTT  QUEUE  FETCH  COLD  RUN  LOCAL     MISSING  FOUND BY
-        →  …near0001  102   ·██                             2    0      0      40    60   50.0 MiB  0 B      input,advert
-           …far00002  1010  ·░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█        30   20     900    0     60   50.0 MiB  0 B      input,advert
-           …deaf0003  –     not: does not let you run code  0    0      0      0     0    50.0 MiB  0 B      input,advert
+           PEER                     MS                                    RTT  QUEUE  FETCH  COLD  RUN  LOCAL     MISSING  FOUND BY
+        →  …near0001                102   ·██                             2    0      0      40    60   50.0 MiB  0 B      input,advert
+           …far00002 via …near0001  1010  ·░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█        30   20     900    0     60   50.0 MiB  0 B      input,advert
+           …deaf0003                –     not: does not let you run code  0    0      0      0     0    50.0 MiB  0 B      input,advert
         bar: · rtt  ░ queue  ▒ fetch  ▓ cold  █ run, milliseconds each
         ");
     }

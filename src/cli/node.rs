@@ -6,7 +6,7 @@ use super::{
     connect::live,
     context::Context,
     exit::Stop,
-    table::{millis, pairs, record, table},
+    table::{millis, pairs, record, table, tail},
 };
 use crate::{
     api::{NodeInfo, NodeView, Reach},
@@ -138,11 +138,13 @@ fn reach(node: &NodeView) -> String {
     let reach = match node.reach {
         Reach::This => "this node",
         Reach::Direct => "direct",
+        Reach::Forwarded => "forwarded",
         Reach::Unreachable => "unreachable",
     };
-    match &node.carrier {
-        Some(carrier) => format!("{reach}, {carrier}"),
-        None => reach.to_owned(),
+    match (&node.carrier, &node.via) {
+        (Some(carrier), _) => format!("{reach}, {carrier}"),
+        (None, Some(relay)) => format!("{reach} via {}", tail(relay)),
+        (None, None) => reach.to_owned(),
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Candidate {
     pub bytes_missing: u64,
     /// How it came to be considered: `input`, `function`, `rendezvous`, `advert`, …
     pub sources: Vec<String>,
+    /// The peer that forwards to it, where there is no direct way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Why it may not run this, if it may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<String>,

@@ -40,6 +40,9 @@ section! {
         /// What carries messages between nodes: `auto` (Kubo's p2p streams
         /// where both ends have them, else pubsub), `pubsub` or `stream`.
         carrier: Carrier = Carrier::Auto,
+        /// Pass sealed messages on between two members that are linked with
+        /// this node and cannot reach each other.
+        forward: bool = true,
         /// How often this node says that it is there.
         advert_interval: Span = Span::secs(10),
     }

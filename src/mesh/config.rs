@@ -39,6 +39,8 @@ pub struct Config {
     pub peers: Vec<String>,
     /// What carries the traffic of sessions.
     pub carrier: Carrier,
+    /// Whether envelopes of others are passed on to those who are linked.
+    pub forward: bool,
     /// For one command only: the inbox is `…/<peer>/<kid>`, nothing is offered.
     pub attached: bool,
     /// The least time between two adverts; a mesh of N nodes waits N/10 s.
@@ -60,6 +62,7 @@ impl Default for Config {
             mesh: "public".to_owned(),
             peers: Vec::new(),
             carrier: Carrier::Auto,
+            forward: true,
             attached: false,
             advert_interval: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Address, Refusal};
+use crate::wire::{Address, Refusal, forward::NotForwarded};
 
 /// Counts since the start; each only rises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub struct Counters {
     pub resubscribed: u64,
     /// Envelopes refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Own envelopes given to relays.
+    pub relayed: u64,
+    /// Envelopes of others passed on.
+    pub forwarded: u64,
+    /// Envelopes of others not passed on, by reason.
+    pub forward_refused: BTreeMap<&'static str, u64>,
 }
 
 /// What the mesh needs of Kubo.
@@ -75,5 +81,9 @@ impl Health {
 impl Counters {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         *self.refused.entry(refusal.as_str()).or_default() += 1;
+    }
+
+    pub(super) fn not_forwarded(&mut self, reason: NotForwarded) {
+        *self.forward_refused.entry(reason.as_str()).or_default() += 1;
     }
 }

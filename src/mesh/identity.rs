@@ -231,6 +231,21 @@ impl Identity {
         found.unwrap_or(newest).clone()
     }
 
+    /// The identity of a node of the tests, bound like this.
+    #[cfg(test)]
+    pub(crate) fn of_node(node: &crate::wire::testing::Node, binding: Binding) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                peer: node.peer,
+                boot: binding.body.boot,
+                kid: node.kid(),
+                key: node.key.clone(),
+                files: Files::at(Path::new("/nowhere/key")),
+                bindings: RwLock::new((Vec::new(), binding)),
+            }),
+        }
+    }
+
     pub(super) fn key(&self) -> &SigningKey {
         &self.inner.key
     }

@@ -1,7 +1,7 @@
 //! The one publisher of this Kubo: one `pub` in flight, whatever the topic.
 //!
-//! Takes what the state has to say, gives it to Kubo. What waits meanwhile
-//! leaves as one frame per receiver. Kubo drops what is published concurrently
+//! Takes what the state has to say, gives it to Kubo, or back to the state where
+//! it goes through a relay. What waits meanwhile leaves as one frame per receiver. Kubo drops what is published concurrently
 //! or out of order, so nothing else in this program may publish. A 200 is no
 //! acknowledgement: sessions repeat what was lost.
 
@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::{
     health::Duty,
     shared::{Shared, fresh_secret},
-    state::Item,
+    state::{Item, Paths},
 };
 use crate::kubo;
 
@@ -36,11 +36,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
             warn!("the self-probe did not come back: subscribing anew");
             shared.resubscribe.notify_one();
         }
-        if let Some(item) = turn.item {
-            pace.sent(item.lost());
-            publish(&shared, item).await;
-            if let Some(gap) = pace.gap() {
-                sleep(gap).await;
+        if let Some((item, paths)) = turn.item {
+            let lost = item.lost();
+            send(&shared, item, &paths).await;
+            if paths.is_published {
+                pace.sent(lost);
+                if let Some(gap) = pace.gap() {
+                    sleep(gap).await;
+                }
             }
             continue;
         }
@@ -62,12 +65,26 @@ async fn wait_for_kubo(shared: &Shared) {
     }
 }
 
-async fn publish(shared: &Shared, item: Item) {
+/// Gives it to relays, or to Kubo, or to both.
+async fn send(shared: &Shared, item: Item, paths: &Paths) {
+    let receiver = item.receiver().cloned();
     let sealed = item.seal(&shared.config.mesh, &shared.me, &shared.identity);
     let (topic, bytes) = match sealed {
         Ok(sealed) => sealed,
         Err(refusal) => return warn!(%refusal, "an envelope could not be made"),
     };
+    if let Some(to) = receiver {
+        let mut state = shared.state.lock();
+        for relay in &paths.relays {
+            state.hand_over(relay, &to, &bytes, Instant::now());
+        }
+    }
+    if paths.is_published {
+        publish(shared, topic, bytes).await;
+    }
+}
+
+async fn publish(shared: &Shared, topic: String, bytes: Bytes) {
     for _ in 0..MAX_OFFERS {
         match offer(shared, &topic, bytes.clone()).await {
             Ok(()) => return shared.state.lock().on_published(),

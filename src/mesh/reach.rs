@@ -80,7 +80,10 @@ pub(super) async fn redial(shared: Arc<Shared>) {
     }
 }
 
-async fn dial_all<'a>(kubo: &kubo::Client, addresses: impl IntoIterator<Item = &'a String>) {
+pub(super) async fn dial_all<'a>(
+    kubo: &kubo::Client,
+    addresses: impl IntoIterator<Item = &'a String>,
+) {
     let dials: FuturesUnordered<_> = addresses
         .into_iter()
         .take(MAX_DIALS)

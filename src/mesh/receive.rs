@@ -15,6 +15,7 @@ use self::share::Shares;
 use super::{
     clock,
     shared::{Shared, fresh_secret},
+    state::Origin,
 };
 use crate::{
     kubo::Message,
@@ -51,7 +52,7 @@ pub(super) fn take_streamed(
         if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
             return Err(Refusal::Malformed);
         }
-        open(shared, &envelope, now)?;
+        open(shared, &envelope, None, now)?;
         Ok(envelope.header.from)
     });
     let counters = &mut shared.state.lock().counters;
@@ -74,18 +75,57 @@ fn take(
         return Err(Refusal::Rate);
     }
     let envelope = envelope::parse(&message.data)?;
-    let taken = open(shared, &envelope, now);
-    let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
+    let taken = open(shared, &envelope, None, now);
     // Kubo vouches for who published; without that a greeting could be
     // provoked to somebody who said nothing.
     let is_senders_own = envelope.header.from.peer == message.from && !is_own;
-    if is_stranger && is_senders_own && envelope.header.kind == Kind::Frame {
-        shared.change(|state| state.on_stranger(&envelope.header.from, fresh_secret(), now));
+    if is_senders_own {
+        greet_stranger(shared, &envelope, taken, None, now);
     }
     taken
 }
 
-fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusal> {
+/// Opens what a relay brought: what is said to one peer and nothing else.
+fn take_forwarded(shared: &Shared, relay: &Address, data: &[u8], now: Instant) {
+    let taken = envelope::parse(data).and_then(|envelope| {
+        let is_to_one = matches!(envelope.header.kind, Kind::Hello | Kind::Frame | Kind::Bye);
+        if !is_to_one || envelope.header.from == shared.me {
+            return Err(Refusal::Malformed);
+        }
+        let taken = open(shared, &envelope, Some(relay), now);
+        // What it provokes goes to this relay alone.
+        greet_stranger(shared, &envelope, taken, Some(relay), now);
+        taken
+    });
+    let counters = &mut shared.state.lock().counters;
+    match taken {
+        Ok(()) => counters.received += 1,
+        Err(refusal) => counters.refuse(refusal),
+    }
+}
+
+fn greet_stranger(
+    shared: &Shared,
+    envelope: &Envelope,
+    taken: Result<(), Refusal>,
+    via: Option<&Address>,
+    now: Instant,
+) {
+    let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
+    if is_stranger && envelope.header.kind == Kind::Frame {
+        let from = &envelope.header.from;
+        let origin = Origin { from, via };
+        shared.change(|state| state.on_stranger(origin, fresh_secret(), now));
+    }
+}
+
+/// Opens an envelope that came through `via`, or directly, and those in it.
+fn open(
+    shared: &Shared,
+    envelope: &Envelope,
+    via: Option<&Address>,
+    now: Instant,
+) -> Result<(), Refusal> {
     let expect = Expect {
         net: &shared.config.mesh,
         me: &shared.me,
@@ -100,21 +140,13 @@ fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusa
     if *from == shared.me && !matches!(content, Content::Probe(_)) {
         return Ok(());
     }
-    let state = &mut *shared.state.lock();
-    match content {
-        Content::Hello(said) => {
-            let (hello, bound) = *said;
-            state.on_hello(from, hello, bound, fresh_secret(), now)
-        }
-        Content::Frame(session, seq, sealed) => state.on_frame(from, (session, seq), &sealed, now),
-        Content::Bye(session) => state.on_bye(from, session, now),
-        Content::Advert(said, at) => {
-            let (said, bound) = *said;
-            state.on_advert(said, &bound, at, now)
-        }
-        Content::Probe(number) => {
-            state.probe.arrived(number);
-            Ok(())
-        }
+    let origin = Origin { from, via };
+    let heard = shared
+        .state
+        .lock()
+        .hear(origin, content, fresh_secret(), now)?;
+    for forwarded in heard {
+        take_forwarded(shared, from, &forwarded, now);
     }
+    Ok(())
 }

@@ -3,10 +3,11 @@
 //! Sans-IO: takes what arrived and the time, gives what is to be sent
 //! ([`Outgoing`]) and what happened ([`Notice`]). Never looks at a clock, never
 //! publishes, never checks a signature: [`crate::wire`] has done that.
-//! Greetings always go over pubsub, a session's traffic over one [`Way`].
+//! A session's traffic goes over one [`Way`], greetings never over a stream.
 
 mod flight;
 mod handshake;
+mod hearing;
 mod link;
 mod received;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use self::{
 };
 use self::{
     handshake::{Handshake, Heard},
+    hearing::Hearing,
     link::Link,
 };
 use crate::wire::{
@@ -38,15 +40,12 @@ use crate::wire::{
 pub(crate) const MAX_QUEUE: usize = 512;
 const FIRST_GREETING: Duration = Duration::from_millis(100);
 const LAST_GREETING: Duration = Duration::from_secs(1);
+/// Through relays, which may have to link up first.
+const LAST_FORWARDED_GREETING: Duration = Duration::from_millis(250);
 /// The least time between two greetings that answer one.
 const REPLY_GAP: Duration = Duration::from_millis(20);
 /// Tries without an answer after which a peer counts as not hearing us.
 const UNHEARD_TRIES: u32 = 5;
-/// A peer that does not hear us and speaks all the same, for so long, is deaf
-/// to us; one that came back would have answered meanwhile.
-const DEAF_AFTER: Duration = Duration::from_secs(5);
-/// A peer that says no more is gone, not deaf.
-const SPEAKING: Duration = Duration::from_secs(60);
 
 /// How patient a session is.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +86,8 @@ pub(crate) enum Way {
     Pubsub,
     /// In order and without loss, until it breaks.
     Stream,
+    /// In messages of another session, with a member that passes them on.
+    Relay,
 }
 
 /// What is to be sent.
@@ -119,6 +120,10 @@ pub(crate) struct Peer {
     pub(crate) takes_streams: bool,
     /// When anything valid was heard last.
     pub(crate) heard: Instant,
+    /// When anything valid came without a relay.
+    pub(crate) heard_directly: Option<Instant>,
+    /// Its Kubo has no connection with ours, so it is not to blame for silence.
+    is_hidden: bool,
     hearing: Hearing,
     attempt: Option<Attempt>,
     owed: Option<Greeting>,
@@ -128,24 +133,16 @@ pub(crate) struct Peer {
     patience: Patience,
 }
 
-/// Whether the other hears us.
-#[derive(Clone, Copy, Debug)]
-struct Hearing {
-    /// Several tries in a row had no answer.
-    is_unheard: bool,
-    /// When it spoke first after that.
-    deaf_since: Option<Instant>,
-    /// When it spoke last, to us or to all.
-    spoke: Instant,
-}
-
 /// Greetings until somebody answers.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
+    began: Instant,
     until: Instant,
     next: Instant,
     gap: Duration,
     tries: u32,
+    /// No relay is to be asked for help.
+    is_direct: bool,
 }
 
 impl Peer {
@@ -159,6 +156,8 @@ impl Peer {
             addresses: Vec::new(),
             takes_streams: false,
             heard: now,
+            heard_directly: None,
+            is_hidden: false,
             hearing: Hearing::new(now),
             attempt: None,
             owed: None,
@@ -227,9 +226,7 @@ impl Peer {
     /// The other said something, to us or to all. Whoever did not hear us is
     /// greeted, in case it does now.
     pub(crate) fn on_speech(&mut self, now: Instant) {
-        self.hearing.spoke = now;
-        if self.hearing.is_unheard {
-            self.hearing.deaf_since.get_or_insert(now);
+        if self.hearing.on_speech(now) {
             self.greet(now);
         }
     }
@@ -255,16 +252,60 @@ impl Peer {
 
     /// Greets until somebody answers, where no session lives.
     pub(crate) fn greet(&mut self, now: Instant) {
+        self.begin_attempt(false, now);
+    }
+
+    /// The same, of a neighbour: no relay is asked for help.
+    pub(crate) fn greet_neighbour(&mut self, now: Instant) {
+        self.begin_attempt(true, now);
+    }
+
+    fn begin_attempt(&mut self, is_direct: bool, now: Instant) {
         if self.link.is_none() {
             let until = now + self.patience.greeting;
-            let begin = Attempt {
+            let attempt = self.attempt.get_or_insert(Attempt {
+                began: now,
                 until,
                 next: now,
                 gap: FIRST_GREETING,
                 tries: 0,
-            };
-            self.attempt.get_or_insert(begin).until = until;
+                is_direct,
+            });
+            attempt.until = until;
+            attempt.is_direct &= is_direct;
         }
+    }
+
+    /// Since when it is greeted in vain, if relays may help.
+    pub(crate) fn greeted_since(&self) -> Option<Instant> {
+        let attempt = self.attempt.filter(|attempt| !attempt.is_direct);
+        attempt.map(|attempt| attempt.began)
+    }
+
+    /// Greets now rather than after the pause: there is a new way to it.
+    pub(crate) fn greet_anew(&mut self, now: Instant) {
+        if let Some(attempt) = &mut self.attempt {
+            (attempt.next, attempt.gap) = (now, FIRST_GREETING);
+        }
+    }
+
+    /// Whether its Kubo is seen to have no connection with ours.
+    pub(crate) fn set_hidden(&mut self, is_hidden: bool, now: Instant) {
+        self.is_hidden = is_hidden;
+        if is_hidden {
+            self.hearing = Hearing::new(now);
+        }
+    }
+
+    /// Messages that wait for the window.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes that are not acknowledged yet, sent or not.
+    pub(crate) fn unsettled_bytes(&self) -> usize {
+        let queued: usize = self.queue.iter().map(Bytes::len).sum();
+        queued + self.link.as_ref().map_or(0, Link::unsettled_bytes)
     }
 
     /// Says one HELLO: of the living session with new addresses, or to tell
@@ -393,7 +434,9 @@ impl Peer {
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Notice> {
         let frames = self.link.as_ref().map_or(0, Link::most_tries);
         let greetings = self.attempt.map_or(0, |attempt| attempt.tries);
-        self.hearing.is_unheard |= frames.max(greetings) >= UNHEARD_TRIES;
+        if !self.is_hidden && frames.max(greetings) >= UNHEARD_TRIES {
+            self.hearing.unheard();
+        }
         let unheard = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if self.attempt.is_some_and(|attempt| attempt.until <= now) {
             return Some(self.end(DownReason::Unanswered));
@@ -422,7 +465,11 @@ impl Peer {
         }
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.next <= now) {
             attempt.next = now + attempt.gap;
-            attempt.gap = (attempt.gap * 3 / 2).min(LAST_GREETING);
+            let last = match self.way {
+                Way::Relay => LAST_FORWARDED_GREETING,
+                Way::Pubsub | Way::Stream => LAST_GREETING,
+            };
+            attempt.gap = (attempt.gap * 3 / 2).min(last);
             attempt.tries = attempt.tries.saturating_add(1);
             return Some(Outgoing::Hello(self.handshake.greeting(fresh())));
         }
@@ -469,21 +516,5 @@ impl Peer {
     pub(crate) fn silent_at(&self, patience: Duration) -> Option<Instant> {
         let since = self.link.as_ref()?.waits_since()?;
         Some(since.max(self.heard) + patience)
-    }
-}
-
-impl Hearing {
-    const fn new(now: Instant) -> Self {
-        Self {
-            is_unheard: false,
-            deaf_since: None,
-            spoke: now,
-        }
-    }
-
-    fn is_deaf(&self, now: Instant) -> bool {
-        let is_speaking = now.saturating_duration_since(self.spoke) < SPEAKING;
-        let lasts = |since| now.saturating_duration_since(since) >= DEAF_AFTER;
-        is_speaking && self.deaf_since.is_some_and(lasts)
     }
 }

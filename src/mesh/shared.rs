@@ -1,5 +1,7 @@
 //! What the mesh's tasks share: settings, Kubo, the state, who to wake.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -24,7 +26,9 @@ pub(super) struct Shared {
     /// Never held over an await.
     pub(super) state: Mutex<State>,
     /// For the publisher: there may be something to send.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
+    /// For those who meet peers: somebody is to be met.
+    pub(super) errand: Arc<Notify>,
     /// For the roles: there are events.
     pub(super) happened: Notify,
     /// For callers: a session came or went, a queue has room.
@@ -51,17 +55,20 @@ impl Shared {
             me: me.clone(),
             party: identity.party(),
             carrier: config.carrier,
+            forwards: config.forward,
             patience: config.patience(),
             advert_interval: config.advert_interval,
         };
+        let state = State::new(own, Instant::now());
         Self {
-            state: Mutex::new(State::new(own, Instant::now())),
+            wake: Arc::clone(&state.wake),
+            errand: Arc::clone(&state.errand),
+            state: Mutex::new(state),
             config,
             kubo,
             watch,
             identity,
             me,
-            wake: Notify::new(),
             happened: Notify::new(),
             changed: Notify::new(),
             resubscribe: Notify::new(),

@@ -4,46 +4,49 @@
 //! events. Synchronous; held under a lock that no await crosses. Whose turn it
 //! is goes round robin, one frame per receiver.
 
+mod forward;
+#[cfg(test)]
+mod forward_tests;
+mod heard;
 mod item;
 mod obstacles;
 mod probe;
+mod quota;
+mod relay;
+mod route;
 mod streams;
 mod traffic;
 mod view;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 pub(crate) use self::{
+    forward::{FORWARD_AFTER, Paths},
+    heard::Origin,
     item::{Item, Said},
     streams::Stream,
     traffic::StreamTurn,
 };
-use self::{probe::Probe, streams::Streams};
+use self::{probe::Probe, quota::Quotas, route::Route, streams::Streams};
 use super::{
     clock,
     config::Carrier,
-    directory::{Directory, Remembered, Statement},
+    directory::{Directory, Remembered},
     event::Event,
     health::{Counters, Duty},
-    session::{Face, Notice, Outgoing, Party, Patience, Peer, RIDE_DELAY, Way},
+    session::{Notice, Outgoing, Party, Patience, Peer, RIDE_DELAY, Way},
 };
 use crate::{
-    model::{Advert, Message},
-    wire::{
-        Address, Refusal,
-        binding::Bound,
-        body::{Announcement, Hello, SessionId},
-        dagcbor,
-        envelope::Sealed,
-        seal::Secret,
-    },
+    model::Advert,
+    wire::{Address, seal::Secret},
 };
 
 /// Counterparts kept at most.
@@ -64,6 +67,8 @@ pub(crate) struct Own {
     pub(crate) me: Address,
     pub(crate) party: Party,
     pub(crate) carrier: Carrier,
+    /// It passes on what others send to those who are linked with it.
+    pub(crate) forwards: bool,
     pub(crate) patience: Patience,
     pub(crate) advert_interval: Duration,
 }
@@ -82,6 +87,15 @@ pub(crate) struct State {
     pub(crate) addresses: Vec<String>,
     streams: Streams,
     takes_streams: bool,
+    routes: HashMap<Address, Route>,
+    /// What others had forwarded here, and what relays brought.
+    sent: Quotas,
+    brought: Quotas,
+    to_meet: BTreeSet<Address>,
+    /// There may be something to publish.
+    pub(crate) wake: Arc<Notify>,
+    /// There may be a peer to be met.
+    pub(crate) errand: Arc<Notify>,
     advert: Option<Advert>,
     advert_due: Instant,
     advertised: Option<Instant>,
@@ -93,7 +107,7 @@ pub(crate) struct State {
 /// What [`State::turn`] wants done.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    pub(crate) item: Option<Item>,
+    pub(crate) item: Option<(Item, Paths)>,
     /// When to ask again, if nothing happens before.
     pub(crate) wake: Instant,
     /// The own subscription is dead.
@@ -113,6 +127,12 @@ impl State {
             addresses: Vec::new(),
             streams: Streams::default(),
             takes_streams: false,
+            routes: HashMap::new(),
+            sent: Quotas::of_senders(),
+            brought: Quotas::of_relays(),
+            to_meet: BTreeSet::new(),
+            wake: Arc::default(),
+            errand: Arc::default(),
             advert: None,
             advert_due: now,
             advertised: None,
@@ -125,9 +145,8 @@ impl State {
     pub(crate) fn turn(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) -> Turn {
         let resubscribe = self.probe.is_overdue(now);
         self.tick(now);
-        let item = self
-            .own_item(now)
-            .or_else(|| self.next_outgoing(&mut fresh, now));
+        let own = self.own_item(now).map(|item| (item, Paths::PUBLISHED));
+        let item = own.or_else(|| self.next_outgoing(&mut fresh, now));
         self.is_publishing = item.is_some();
         let wake = if item.is_some() {
             now
@@ -165,23 +184,44 @@ impl State {
             .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
-    fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Secret, now: Instant) -> Option<Item> {
+    fn next_outgoing(
+        &mut self,
+        fresh: &mut dyn FnMut() -> Secret,
+        now: Instant,
+    ) -> Option<(Item, Paths)> {
         for _ in 0..self.turn.len() {
             let address = self.turn.pop_front()?;
-            let Some(peer) = self.peers.get_mut(&address) else {
+            if !self.peers.contains_key(&address) {
                 continue;
-            };
-            let may_publish = may_publish(self.own.carrier, peer);
-            let mut outgoing = peer.greeting(fresh, now);
-            if outgoing.is_none() && may_publish {
-                outgoing = peer.traffic(now);
             }
+            let outgoing = self.outgoing(&address, fresh, now);
             self.turn.push_back(address.clone());
-            if let Some(outgoing) = outgoing {
-                return Some(self.item(address, outgoing));
+            if let Some((outgoing, paths)) = outgoing {
+                return Some((self.item(address, outgoing), paths));
             }
         }
         None
+    }
+
+    /// What is to be said to a peer now, other than over a stream.
+    fn outgoing(
+        &mut self,
+        to: &Address,
+        fresh: &mut dyn FnMut() -> Secret,
+        now: Instant,
+    ) -> Option<(Outgoing, Paths)> {
+        if let Some(greeting) = self.peers.get_mut(to)?.greeting(fresh, now) {
+            return Some((greeting, self.greeting_paths(to, now)));
+        }
+        let is_due = |at: Instant| at <= now;
+        if !self.peers.get(to)?.next_traffic(now).is_some_and(is_due) {
+            return None;
+        }
+        let paths = self.traffic_paths(to, now);
+        if paths.is_none() {
+            return None;
+        }
+        Some((self.peers.get_mut(to)?.traffic(now)?, paths))
     }
 
     fn item(&mut self, to: Address, outgoing: Outgoing) -> Item {
@@ -196,9 +236,9 @@ impl State {
     }
 
     fn next_wake(&self, now: Instant) -> Instant {
-        let peers = self.peers.values().flat_map(|peer| {
+        let peers = self.peers.iter().flat_map(|(address, peer)| {
             let traffic = peer.next_traffic(now);
-            let traffic = traffic.filter(|_| may_publish(self.own.carrier, peer));
+            let traffic = traffic.filter(|_| self.has_path(address, peer, now));
             [peer.next_greeting(), traffic].into_iter().flatten()
         });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
@@ -212,11 +252,15 @@ impl State {
 
     /// What time alone brings about.
     fn tick(&mut self, now: Instant) {
-        for (address, peer) in &mut self.peers {
-            if let Some(Notice::Down(reason)) = peer.tick(now) {
-                self.events.push_back(Event::Down(address.clone(), reason));
-            }
+        let ended = self
+            .peers
+            .iter_mut()
+            .filter_map(|(address, peer)| Some((address.clone(), peer.tick(now)?)));
+        let ended: Vec<(Address, Notice)> = ended.collect();
+        for (address, notice) in ended {
+            self.note(&address, vec![notice], now);
         }
+        self.seek_the_silent(now);
     }
 
     /// The counterpart at an address, made where there is none and room is.
@@ -244,6 +288,7 @@ impl State {
             .map(|(address, _)| address.clone());
         if let Some(address) = oldest {
             self.peers.remove(&address);
+            self.routes.remove(&address);
             self.turn.retain(|other| *other != address);
         }
     }
@@ -265,136 +310,17 @@ impl State {
         Some(has_room)
     }
 
-    /// The stream of a peer may have something to send.
+    /// There may be something to send to a peer.
     fn nudge(&self, peer: &Address) {
-        if let Some(stream) = self.streams.of(peer) {
-            stream.wake.notify_one();
+        match self.streams.of(peer) {
+            Some(stream) => stream.wake.notify_one(),
+            None => self.wake.notify_one(),
         }
     }
 
     /// Greets a peer until it answers; none when there are too many peers.
     pub(crate) fn greet(&mut self, to: &Address, now: Instant) -> Option<()> {
         self.peer(to, now).map(|peer| peer.greet(now))
-    }
-
-    /// A HELLO, checked.
-    pub(crate) fn on_hello(
-        &mut self,
-        from: &Address,
-        hello: Hello,
-        bound: Bound,
-        fresh: Secret,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let party = Party {
-            peer: bound.peer,
-            kid: bound.kid,
-            boot: bound.boot,
-        };
-        let face = Face {
-            party,
-            nonce: hello.nonce,
-        };
-        let needs_stream = self.own.carrier == Carrier::Stream;
-        let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
-        let notices = peer.on_hello(face, bound.key, hello.echo, fresh.clone(), now);
-        if needs_stream && notices.contains(&Notice::Up) {
-            // No frame over pubsub will tell the other side that it has a session.
-            peer.greet_once(fresh);
-        }
-        if peer.is_up() || peer.addresses.is_empty() {
-            peer.addresses = hello.addresses;
-            peer.takes_streams = hello.streams;
-        }
-        self.note(from, notices, now);
-        self.nudge(from);
-        Ok(())
-    }
-
-    /// A frame, checked; its new messages become events.
-    pub(crate) fn on_frame(
-        &mut self,
-        from: &Address,
-        place: (SessionId, u64),
-        sealed: &Sealed,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let room = MAX_EVENTS.saturating_sub(self.events.len());
-        let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
-        let frame = sealed.open(&peer.keys(place.0)?)?;
-        let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
-        self.note(from, notices, now);
-        self.nudge(from);
-        for bytes in arrived {
-            match dagcbor::decode::<Message>(&bytes) {
-                Ok(message) => {
-                    self.counters.delivered += 1;
-                    self.events.push_back(Event::Message {
-                        from: from.clone(),
-                        message,
-                    });
-                }
-                Err(refusal) => self.counters.refuse(refusal),
-            }
-        }
-        Ok(())
-    }
-
-    /// A farewell, checked.
-    pub(crate) fn on_bye(
-        &mut self,
-        from: &Address,
-        session: SessionId,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
-        let notice = peer.on_bye(session)?;
-        self.note(from, vec![notice], now);
-        Ok(())
-    }
-
-    /// An advert, checked.
-    pub(crate) fn on_advert(
-        &mut self,
-        said: Announcement,
-        bound: &Bound,
-        at: u64,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let (peer, serial) = (bound.peer, bound.serial);
-        self.directory.hear(
-            Statement {
-                peer,
-                advert: said.advert,
-                serial,
-                said: at,
-            },
-            now,
-        )?;
-        if let Some(known) = self.peers.get_mut(&Address::node(peer)) {
-            known.on_speech(now);
-        }
-        Ok(())
-    }
-
-    /// Somebody speaks in a session that is not known here: it may have missed
-    /// our restart, so it is greeted.
-    pub(crate) fn on_stranger(&mut self, from: &Address, fresh: Secret, now: Instant) {
-        if let Some(peer) = self.peer(from, now) {
-            peer.greet_once(fresh);
-        }
-    }
-
-    fn note(&mut self, from: &Address, notices: Vec<Notice>, now: Instant) {
-        for notice in notices {
-            self.events.push_back(match notice {
-                Notice::Up => Event::Up(from.clone()),
-                Notice::Down(reason) => Event::Down(from.clone(), reason),
-            });
-            if notice == Notice::Up {
-                self.advertise_soon(now);
-            }
-        }
     }
 
     /// A newcomer should not wait a period for our advert.

@@ -18,7 +18,9 @@ use crate::{
         ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
         InvokeRequest, Record,
         allow::{Allow, Who},
-        clock, storage,
+        clock,
+        forwarded::explained,
+        storage,
     },
     config::Config,
     kubo,
@@ -107,10 +109,41 @@ impl Doors {
             free: offers.free,
             warm: u32::try_from(offers.warm.len()).unwrap_or(u32::MAX),
             carrier: None,
+            via: None,
             rtt_ms: None,
             heard: None,
             labels: offers.labels,
             agent: offers.agent,
+        }
+    }
+
+    fn other(&self, entry: mesh::Known) -> NodeView {
+        let via = self.mesh.via(&entry.peer);
+        let reach = match (entry.is_linked, via) {
+            (false, _) => Reach::Unreachable,
+            (true, None) => Reach::Direct,
+            (true, Some(_)) => Reach::Forwarded,
+        };
+        NodeView {
+            peer: entry.peer.to_string(),
+            reach,
+            roles: entry.advert.roles,
+            runtimes: entry.advert.runtimes,
+            slots: entry.advert.slots,
+            free: entry.advert.free,
+            warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
+            carrier: (reach == Reach::Direct).then(|| {
+                let is_streaming = self.mesh.is_streaming(&entry.peer);
+                if is_streaming { "stream" } else { "pubsub" }.to_owned()
+            }),
+            via: via.map(|relay| relay.to_string()),
+            rtt_ms: self
+                .mesh
+                .rtt(&entry.peer)
+                .map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            heard: Some(clock::unix_ms().saturating_sub(millis(entry.heard_ago))),
+            labels: entry.advert.labels,
+            agent: entry.advert.agent,
         }
     }
 }
@@ -159,6 +192,8 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         ("mesh.streamed", counted.streamed),
         ("mesh.streams", health.streams as u64),
         ("mesh.streams_broken", counted.streams_broken),
+        ("mesh.relayed", counted.relayed),
+        ("mesh.forwarded", counted.forwarded),
         ("mesh.sessions", health.sessions as u64),
         ("mesh.listed", health.listed as u64),
     ];
@@ -169,7 +204,11 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         .refused
         .iter()
         .map(|(reason, count)| (format!("mesh.refused.{reason}"), *count));
-    plain.chain(refused).collect()
+    let not_forwarded = counted
+        .forward_refused
+        .iter()
+        .map(|(reason, count)| (format!("mesh.forward_refused.{reason}"), *count));
+    plain.chain(refused).chain(not_forwarded).collect()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -256,7 +295,12 @@ impl Backend for Doors {
             Ok(cid) => cid,
             Err(_) => self.compute.output_of(name)?,
         };
-        let (is_directory, bytes) = self.compute.read(&cid, DEPLOY_WAIT).await?;
+        let read = self.compute.read(&cid, DEPLOY_WAIT).await;
+        let (is_directory, bytes) =
+            read.map_err(|failure| match self.compute.executor_of(name) {
+                Some(executor) => explained(failure, &executor, &self.mesh),
+                None => failure,
+            })?;
         Ok(Output {
             cid: cid.to_string(),
             is_directory,
@@ -331,31 +375,11 @@ impl Backend for Doors {
     }
 
     async fn nodes(&self) -> Result<Vec<NodeView>, Failure> {
-        let known = self.mesh.directory().into_iter().map(|entry| NodeView {
-            peer: entry.peer.to_string(),
-            reach: if entry.is_linked {
-                Reach::Direct
-            } else {
-                Reach::Unreachable
-            },
-            roles: entry.advert.roles,
-            runtimes: entry.advert.runtimes,
-            slots: entry.advert.slots,
-            free: entry.advert.free,
-            warm: u32::try_from(entry.advert.warm.len()).unwrap_or(u32::MAX),
-            carrier: entry.is_linked.then(|| {
-                let is_streaming = self.mesh.is_streaming(&entry.peer);
-                if is_streaming { "stream" } else { "pubsub" }.to_owned()
-            }),
-            rtt_ms: self
-                .mesh
-                .rtt(&entry.peer)
-                .map(|rtt| rtt.as_secs_f64() * 1_000.0),
-            heard: Some(clock::unix_ms().saturating_sub(millis(entry.heard_ago))),
-            labels: entry.advert.labels,
-            agent: entry.advert.agent,
-        });
-        Ok([self.this()].into_iter().chain(known).collect())
+        let known = self.mesh.directory();
+        Ok([self.this()]
+            .into_iter()
+            .chain(known.into_iter().map(|entry| self.other(entry)))
+            .collect())
     }
 
     async fn node(&self) -> Result<NodeInfo, Failure> {

@@ -86,6 +86,7 @@ pub(crate) fn explanation() -> Explanation {
         bytes_local: 50 << 20,
         bytes_missing: 0,
         sources: vec!["input".to_owned()],
+        via: None,
         veto: veto.map(str::to_owned),
     };
     let candidates = vec![
@@ -354,6 +355,7 @@ impl Backend for Fake {
             free: 3,
             warm: 1,
             carrier: (reach == Reach::Direct).then(|| "pubsub".to_owned()),
+            via: (reach == Reach::Forwarded).then(|| OTHER.to_owned()),
             rtt_ms: (reach == Reach::Direct).then_some(4.5),
             heard: None,
             labels: [("zone".to_owned(), "a".to_owned())].into(),

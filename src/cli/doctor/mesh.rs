@@ -3,7 +3,7 @@
 use super::check::Check;
 use crate::{
     api::{Client, NodeInfo, NodeView, Reach},
-    cli::{connect::live, context::Context},
+    cli::{connect::live, context::Context, table::tail},
 };
 
 pub(super) async fn checks(cx: &Context) -> Vec<Check> {
@@ -40,6 +40,7 @@ fn daemon(node: &NodeInfo) -> Check {
 
 fn members(nodes: &[NodeView]) -> Check {
     let direct = nodes.iter().filter(|n| n.reach == Reach::Direct).count();
+    let forwarded: Vec<_> = nodes.iter().filter_map(forwarded).collect();
     let deaf = nodes
         .iter()
         .filter(|n| n.reach == Reach::Unreachable)
@@ -48,12 +49,23 @@ fn members(nodes: &[NodeView]) -> Check {
         .iter()
         .filter(|n| n.carrier.as_deref() == Some("stream"));
     let streams = streams.count();
-    let finding = format!("{direct} other nodes reachable ({streams} over streams), {deaf} not");
+    let mut finding =
+        format!("{direct} other nodes reachable ({streams} over streams), {deaf} not");
+    if !forwarded.is_empty() {
+        let each = forwarded.join(", ");
+        finding = format!("{finding}; {} through others: {each}", forwarded.len());
+    }
     if direct == 0 {
         let fix = "Name one: timerose daemon --peer ADDR, of its `ipfs id`.";
         return Check::warn("mesh", finding, fix);
     }
     Check::ok("mesh", finding)
+}
+
+/// A node that another one forwards to, and which.
+fn forwarded(node: &NodeView) -> Option<String> {
+    let relay = node.via.as_ref()?;
+    Some(format!("{} via {}", tail(&node.peer), tail(relay)))
 }
 
 fn runtimes(nodes: &[NodeView]) -> Check {

@@ -23,7 +23,7 @@ use super::{
     verify::{self, Verified},
 };
 use crate::{
-    compute::{Failure, Finished, InvocationEvent},
+    compute::{Failure, Finished, InvocationEvent, forwarded::explained},
     mesh::Address,
     model::{Assignment, Delivery, LeaseId, Message, PeerId},
     store::Ledger,
@@ -226,6 +226,8 @@ impl Driver {
             }
             Ok(verified) => {
                 let outcome = verify::outcome(&verified.receipt);
+                let executor = &verified.receipt.executor;
+                let outcome = outcome.map_err(|f| explained(f, executor, &self.parts.mesh));
                 if outcome.is_err() {
                     course.receipt_of_failure = Some(self.learn_failure(&verified, &delivery));
                 }

@@ -45,6 +45,9 @@ const MAX_SEARCHES: usize = 32;
 /// Candidates asked for one invocation.
 const MAX_CANDIDATES: usize = 64;
 
+/// Why a candidate does not count that said nothing.
+const SILENT: &str = "did not answer in time";
+
 /// Asks candidates. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Placement {
@@ -182,7 +185,7 @@ impl Placement {
                 () = stop => break,
             }
         }
-        search.finish()
+        search.finish(&self.mesh)
     }
 
     /// Links up with `peer` and hears its account.
@@ -229,7 +232,7 @@ impl Placement {
         self.probes.lock().remove(&id);
         match heard {
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(_)) | Err(_) => Err("did not answer in time".to_owned()),
+            Ok(Err(_)) | Err(_) => Err(SILENT.to_owned()),
         }
     }
 }
@@ -293,13 +296,14 @@ impl Search {
         }
         let is_wanted = self.only.is_none_or(|only| only == hint.peer);
         let silent = if is_wanted {
-            "did not answer in time"
+            SILENT
         } else {
             "not the peer that was asked for"
         };
         let considered = Considered {
             peer: hint.peer.to_string(),
             sources: vec![hint.source.as_str()],
+            via: None,
             rtt: Duration::ZERO,
             answer: Err(silent.to_owned()),
         };
@@ -322,7 +326,15 @@ impl Search {
         }
     }
 
-    fn finish(mut self) -> Survey {
+    fn finish(mut self, mesh: &Mesh) -> Survey {
+        for (peer, considered) in &mut self.considered {
+            considered.via = mesh.via(peer).map(|relay| relay.to_string());
+            if considered.answer.as_ref().is_err_and(|why| why == SILENT)
+                && let Some(why) = mesh.why_not_around(peer)
+            {
+                considered.answer = Err(format!("{SILENT}: {why}"));
+            }
+        }
         let considered = self.considered.into_values();
         let considered = considered.map(|c| if self.seeks_input { c } else { with_all(c) });
         self.sources.truncate(16);
@@ -410,6 +422,7 @@ impl Survey {
         let willing = Considered {
             peer: "a".to_owned(),
             sources: Vec::new(),
+            via: None,
             rtt: Duration::ZERO,
             answer: Ok(report),
         };
@@ -437,6 +450,7 @@ fn refresh(considered: &mut Considered, mesh: &Mesh, load: &Load) {
         considered.answer = Err("its link broke".to_owned());
     }
     considered.rtt = mesh.rtt(&peer).unwrap_or(considered.rtt);
+    considered.via = mesh.via(&peer).map(|relay| relay.to_string());
     if let Ok(report) = &mut considered.answer {
         let own = load.get(&peer).copied().unwrap_or_default();
         report.free = report.slots.saturating_sub(own);

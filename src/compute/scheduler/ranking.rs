@@ -30,6 +30,8 @@ pub(crate) struct Considered {
     pub(crate) peer: String,
     /// Where its name came from.
     pub(crate) sources: Vec<&'static str>,
+    /// The peer that forwards to it, if one does.
+    pub(crate) via: Option<String>,
     /// Round trip of its link.
     pub(crate) rtt: Duration,
     /// Its answer, or why there is none.
@@ -116,6 +118,7 @@ fn weigh(considered: Considered, rules: Rules, known: Known) -> Candidate {
         bytes_local,
         bytes_missing,
         sources: considered.sources.into_iter().map(str::to_owned).collect(),
+        via: considered.via,
         veto,
     }
 }

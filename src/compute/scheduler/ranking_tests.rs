@@ -23,6 +23,7 @@ fn candidate(peer: &str, answer: CandidateReport) -> Considered {
     Considered {
         peer: peer.to_owned(),
         sources: vec!["advert"],
+        via: None,
         rtt: Duration::from_millis(5),
         answer: Ok(answer),
     }

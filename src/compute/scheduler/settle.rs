@@ -10,6 +10,7 @@ use crate::{
     compute::{
         Failure, Finished, clock,
         content::{is_directory, unreachable_kubo},
+        forwarded::explained,
         memo::Known,
     },
     kubo::PinAdd,
@@ -42,11 +43,14 @@ impl Driver {
             receipt: delivery.receipt,
             blocks: delivery.blocks,
         };
-        if known.blocks.is_empty() {
+        let executor = verified.receipt.executor.clone();
+        let mesh = &self.parts.mesh;
+        let is_around = executor.parse().is_ok_and(|peer| mesh.via(&peer).is_some());
+        if known.blocks.is_empty() && !is_around {
             self.dial(&delivery.sources).await;
         }
-        self.finished(verified.receipt, known, verified.is_memo)
-            .await
+        let finished = self.finished(verified.receipt, known, verified.is_memo);
+        finished.await.map_err(|f| explained(f, &executor, mesh))
     }
 
     async fn finished(

@@ -7,6 +7,8 @@ use std::{collections::HashMap, time::Duration};
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
+use crate::mesh::bucket::{Bucket, Rate};
+
 /// Envelopes per second and at once, of a linked peer.
 const LINKED: Rate = Rate {
     per_s: 1_000,
@@ -20,18 +22,6 @@ const STRANGERS: Rate = Rate {
 /// How long an unused share is kept.
 const KEPT: Duration = Duration::from_secs(60);
 const MAX_SHARES: usize = 4_096;
-
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    per_s: u32,
-    burst: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
 
 /// The shares.
 #[derive(Debug, Default)]
@@ -47,36 +37,16 @@ impl Shares {
             return self
                 .strangers
                 .get_or_insert(Bucket::full(STRANGERS, now))
-                .take(STRANGERS, now);
+                .take(1, STRANGERS, now);
         };
         if self.linked.len() >= MAX_SHARES {
             self.linked
-                .retain(|_, bucket| now.saturating_duration_since(bucket.at) < KEPT);
+                .retain(|_, bucket| now.saturating_duration_since(bucket.asked()) < KEPT);
         }
         self.linked
             .entry(peer)
             .or_insert(Bucket::full(LINKED, now))
-            .take(LINKED, now)
-    }
-}
-
-impl Bucket {
-    fn full(rate: Rate, now: Instant) -> Self {
-        Self {
-            tokens: f64::from(rate.burst),
-            at: now,
-        }
-    }
-
-    fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let grown = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(rate.per_s);
-        self.at = now;
-        self.tokens = (self.tokens + grown).min(f64::from(rate.burst));
-        let has_one = self.tokens >= 1.0;
-        if has_one {
-            self.tokens -= 1.0;
-        }
-        has_one
+            .take(1, LINKED, now)
     }
 }
 

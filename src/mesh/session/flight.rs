@@ -3,7 +3,8 @@
 //! A message is due once its time-out passed (max(20 ms, 4 × srtt), doubled by
 //! each try, at most 2 s), or at once when the other side saw a later frame and
 //! not this message: Kubo's pubsub never delivers out of order. A stream loses
-//! nothing, so there only a receiver without room is asked again, in its time.
+//! nothing, so there only a receiver without room is asked again, in its time;
+//! through a relay two sessions repeat what is lost, so this one rarely has to.
 //! Every frame has a number of its own, so a round trip is never ambiguous.
 //! Pure.
 
@@ -24,6 +25,7 @@ pub(super) const WINDOW: usize = 512;
 const SPAN: u64 = 2_048;
 const RTO_MIN: Duration = Duration::from_millis(20);
 const RTO_STREAM: Duration = Duration::from_millis(200);
+const RTO_RELAY: Duration = Duration::from_millis(500);
 const RTO_MAX: Duration = Duration::from_secs(2);
 const RTO_UNMEASURED: Duration = Duration::from_millis(200);
 /// Beyond a first repetition, which is what counts as a sign of loss.
@@ -76,6 +78,11 @@ impl Flight {
 
     pub(super) fn is_empty(&self) -> bool {
         self.sent.is_empty()
+    }
+
+    /// Bytes of all that is unacknowledged.
+    pub(super) fn bytes(&self) -> usize {
+        self.sent.values().map(|sent| sent.bytes.len()).sum()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -132,13 +139,12 @@ impl Flight {
         let (overtaken, least) = match self.way {
             Way::Pubsub => (sent.frame < self.echo, RTO_MIN),
             Way::Stream => (false, RTO_STREAM),
+            Way::Relay => (false, RTO_RELAY),
         };
         if sent.tries == 1 && overtaken {
             return sent.at;
         }
-        let first = self
-            .srtt
-            .map_or(RTO_UNMEASURED, |srtt| (srtt * 4).max(least));
+        let first = self.srtt.map_or(RTO_UNMEASURED, |srtt| srtt * 4).max(least);
         let doubled = first.saturating_mul(1 << (sent.tries - 1).min(10));
         sent.at + doubled.min(RTO_MAX)
     }
@@ -259,6 +265,18 @@ mod tests {
         );
         assert!(flight.resend(lost, 3, start + ms(4)));
         assert_eq!(flight.due(start + ms(4)).count(), 0);
+    }
+
+    #[test]
+    fn through_a_relay_nothing_is_repeated_hastily() {
+        let (mut flight, start) = (Flight::over(Way::Relay), Instant::now());
+        flight.send(Bytes::new(), 1, start);
+        flight.send(Bytes::new(), 2, start);
+        flight.departed(2, start);
+        let mut seen = ack(0, 2, ms(0));
+        seen.ranges = vec![(2, 2)];
+        flight.on_ack(&seen, start + ms(20));
+        assert_eq!(flight.next_due(), Some(start + RTO_RELAY));
     }
 
     #[test]

@@ -90,6 +90,10 @@ impl Link {
         self.flight.is_empty()
     }
 
+    pub(super) fn unsettled_bytes(&self) -> usize {
+        self.flight.bytes()
+    }
+
     pub(super) fn most_tries(&self) -> u32 {
         self.flight.most_tries()
     }
@@ -186,7 +190,7 @@ impl Link {
         let gap = match self.way {
             Way::Stream if messages >= BUSY_MESSAGES => BUSY_GAP,
             Way::Stream => STREAM_GAP,
-            Way::Pubsub => Duration::ZERO,
+            Way::Pubsub | Way::Relay => Duration::ZERO,
         };
         self.not_before = now + gap;
     }

@@ -33,6 +33,14 @@ pub(crate) struct Said {
 }
 
 impl Item {
+    /// The one peer that it is for, if it is for one.
+    pub(crate) const fn receiver(&self) -> Option<&Address> {
+        match self {
+            Self::To(to, ..) => Some(to),
+            Self::Advert(..) | Self::Probe(_) => None,
+        }
+    }
+
     /// Messages in it that go out for the second time: a sign of loss.
     pub(crate) fn lost(&self) -> usize {
         match self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Item, LONGEST_SLEEP, State, Stream, streams::dials};
+use super::{Item, LONGEST_SLEEP, Route, State, Stream, streams::dials};
 use crate::{
     mesh::session::Way,
     wire::{Address, seal::Secret},
@@ -45,6 +45,7 @@ impl State {
         if let Some(counterpart) = self.peers.get_mut(peer) {
             counterpart.set_way(Way::Stream, now);
         }
+        self.routes.entry(peer.clone()).and_modify(Route::lost);
         self.streams.begin(peer)
     }
 
@@ -52,7 +53,8 @@ impl State {
     /// carried the peer's.
     pub(crate) fn end_stream(&mut self, peer: &Address, stream: &Stream, now: Instant) -> bool {
         let was_current = self.streams.end(peer, stream, now);
-        if was_current && let Some(counterpart) = self.peers.get_mut(peer) {
+        let counterpart = self.peers.get_mut(peer).filter(|p| p.way() == Way::Stream);
+        if was_current && let Some(counterpart) = counterpart {
             counterpart.set_way(Way::Pubsub, now);
         }
         was_current
@@ -69,11 +71,19 @@ impl State {
         let Some(counterpart) = self.peers.get_mut(peer).filter(|_| is_current) else {
             return StreamTurn::Replaced;
         };
+        if counterpart.way() == Way::Relay {
+            // The other speaks through a relay: nothing reaches it here.
+            return StreamTurn::Silent;
+        }
         let silent_at = counterpart.silent_at(STREAM_SILENCE);
         if silent_at.is_some_and(|at| at <= now) {
             return StreamTurn::Silent;
         }
         if let Some(outgoing) = counterpart.traffic(now) {
+            if !self.routes.is_empty() {
+                // There may be room again for what goes through this peer.
+                self.wake.notify_one();
+            }
             return StreamTurn::Send(Box::new(self.item(peer.clone(), outgoing)));
         }
         let wakes = [counterpart.next_traffic(now), silent_at];
@@ -84,7 +94,8 @@ impl State {
     /// Peers that are to be dialled for a stream now.
     pub(crate) fn dials_due(&mut self, now: Instant) -> Vec<Address> {
         let wanted = self.peers.iter().filter(|(address, peer)| {
-            peer.is_up() && peer.takes_streams && dials(&self.own.me, address)
+            let is_near = peer.is_up() && peer.way() != Way::Relay;
+            is_near && peer.takes_streams && dials(&self.own.me, address)
         });
         let wanted = wanted.map(|(address, _)| address.clone()).collect();
         self.streams.dials_due(wanted, now)
