@@ -5,6 +5,7 @@
 //! whom [`Allow`] lets in.
 
 mod alive;
+mod archive;
 mod attempt;
 mod beats;
 mod journal;
@@ -12,6 +13,7 @@ pub(super) mod leases;
 mod meter;
 mod output;
 mod presence;
+mod private;
 mod room;
 mod stage;
 mod stats;

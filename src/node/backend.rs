@@ -252,15 +252,11 @@ impl Backend for Doors {
     }
 
     async fn output(&self, name: &str) -> Result<Output, Failure> {
-        let cid = match name.parse::<Cid>() {
-            Ok(cid) => cid,
-            Err(_) => self.compute.output_of(name)?,
-        };
-        let (is_directory, bytes) = self.compute.read(&cid, DEPLOY_WAIT).await?;
+        let read = self.compute.output(name, DEPLOY_WAIT).await?;
         Ok(Output {
-            cid: cid.to_string(),
-            is_directory,
-            bytes,
+            cid: read.cid.to_string(),
+            is_directory: read.is_directory,
+            bytes: read.bytes,
         })
     }
 

@@ -14,7 +14,7 @@ use super::{
     Parts,
     meter::Meter,
     output::{Keep, Stored},
-    presence,
+    presence, private,
     stage::{Input, Stage, disk},
 };
 use crate::{
@@ -60,6 +60,7 @@ pub(crate) async fn run(
         lease: assignment.lease,
         fence: assignment.fence,
         executor: parts.identity.peer().to_string(),
+        private: assignment.private.is_some(),
         outcome: ended.outcome,
         usage: ended.usage,
         runtime: ended.runtime,
@@ -174,6 +175,7 @@ impl Attempt<'_> {
             .await?;
         let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
+        let input = private::opened(input, self.assignment.private.as_ref(), &broken);
         if matches!(input, Input::Directory(_)) && self.usage.fetched_bytes > 0 {
             self.parts
                 .stats
@@ -281,6 +283,7 @@ impl Attempt<'_> {
             kubo: &self.parts.kubo,
             label: self.assignment.invocation.to_string(),
             limits,
+            key: self.assignment.private.as_ref().map(|private| &private.key),
         }
     }
 }
@@ -290,6 +293,7 @@ impl Ended {
         let outcome = Outcome::Ok {
             output: done.output.cid,
             digest: done.output.digest,
+            archive: done.output.is_archive,
             logs: logs.as_ref().map(|l| l.cid),
             exit: done.exit,
         };

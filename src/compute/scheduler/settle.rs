@@ -10,7 +10,7 @@ use crate::{
     compute::{
         Failure, Finished, clock,
         content::{is_directory, unreachable_kubo},
-        memo::Known,
+        memo::{Known, Memo},
     },
     kubo::PinAdd,
     model::{Cid, Class, LeaseId, Outcome, Receipt},
@@ -56,7 +56,11 @@ impl Driver {
         cached: bool,
     ) -> Result<Finished, Failure> {
         let Outcome::Ok {
-            output, logs, exit, ..
+            output,
+            logs,
+            exit,
+            archive,
+            ..
         } = receipt.outcome
         else {
             return Err(Failure::new(
@@ -68,6 +72,10 @@ impl Driver {
         let mut blocks = known.blocks;
         let kept_blocks = blocks.clone();
         blocks.extend(self.prepared.blocks.iter().take(1).cloned());
+        if receipt.private {
+            let rows = Memo::rows(&known.receipt, &receipt, &blocks, false);
+            self.keep_rows(rows).await;
+        }
         let cid = self.parts.memo.learn(
             &known.receipt,
             &receipt,
@@ -91,7 +99,10 @@ impl Driver {
             call: self.prepared.call_cid.to_string(),
             function: self.prepared.call.function.to_string(),
             output: output.to_string(),
-            is_directory: self.is_directory(&output).await,
+            is_directory: match receipt.private {
+                true => archive,
+                false => self.is_directory(&output).await,
+            },
             receipt: cid.to_string(),
             executor: receipt.executor,
             cached,
@@ -105,6 +116,7 @@ impl Driver {
             exit,
             usage: receipt.usage,
             logs: logs.map(|cid| cid.to_string()),
+            private: receipt.private,
         })
     }
 
