@@ -57,6 +57,19 @@ pub(super) fn opened(
     }
 }
 
+/// The same stream once its beginning is known to be genuine.
+///
+/// # Errors
+/// What is wrong with it, so that it can be told before any byte is.
+pub(super) async fn begun(mut bytes: ByteStream) -> Result<ByteStream, Failure> {
+    let first = bytes.next().await.transpose().map_err(|error| {
+        let message = format!("what was sealed cannot be opened: {error}");
+        Failure::new(Class::Node, "unsealable", message)
+    })?;
+    let first = stream::iter(first.map(Ok));
+    Ok(first.chain(bytes).boxed())
+}
+
 /// Whether what rode along with a receipt of a private invocation is what the
 /// receipt says.
 ///
@@ -76,10 +89,10 @@ pub(super) fn check(
     let block = delivery.blocks.iter().find(|block| block.cid == *output);
     let Some(block) = block else { return Ok(()) };
     let opened = open_whole(&block.data, key, digest);
-    opened.map_err(|refusal| format!("its output is {refusal}"))
+    opened.map_err(|error| format!("its output: {error}"))
 }
 
-fn open_whole(sealed: &[u8], key: &ContentKey, digest: &[u8]) -> Result<(), Refusal> {
+fn open_whole(sealed: &[u8], key: &ContentKey, digest: &[u8]) -> Result<(), Error> {
     let mut checked = Checked {
         opening: Opening::new(key, Part::Output),
         digest: Some((KeyedDigest::new(key)?, digest.to_vec())),
@@ -88,19 +101,30 @@ fn open_whole(sealed: &[u8], key: &ContentKey, digest: &[u8]) -> Result<(), Refu
     checked.end().map(|_| ())
 }
 
+/// Why bytes did not pass.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// Sealed with another key, cut or changed.
+    #[error(transparent)]
+    Sealed(#[from] Refusal),
+    /// Sealed well, but the receipt is of something else.
+    #[error("not what the receipt says")]
+    Digest,
+}
+
 /// Something that bytes pass through.
 trait Passage: Send + 'static {
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal>;
-    fn end(self) -> Result<Vec<u8>, Refusal>;
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error>;
+    fn end(self) -> Result<Vec<u8>, Error>;
 }
 
 impl Passage for Sealing {
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-        self.push(bytes)
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(self.push(bytes)?)
     }
 
-    fn end(self) -> Result<Vec<u8>, Refusal> {
-        self.end()
+    fn end(self) -> Result<Vec<u8>, Error> {
+        Ok(self.end()?)
     }
 }
 
@@ -111,7 +135,7 @@ struct Checked {
 }
 
 impl Passage for Checked {
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let plain = self.opening.push(bytes)?;
         if let Some((seen, _)) = &mut self.digest {
             seen.push(&plain);
@@ -119,12 +143,12 @@ impl Passage for Checked {
         Ok(plain)
     }
 
-    fn end(self) -> Result<Vec<u8>, Refusal> {
+    fn end(self) -> Result<Vec<u8>, Error> {
         let plain = self.opening.end()?;
         if let Some((mut seen, digest)) = self.digest {
             seen.push(&plain);
             if !seen.is(&digest) {
-                return Err(Refusal::Hash);
+                return Err(Error::Digest);
             }
         }
         Ok(plain)
@@ -146,8 +170,8 @@ fn passed<P: Passage>(bytes: ByteStream, passage: P) -> ByteStream {
     through.try_filter(is_something).boxed()
 }
 
-fn broken(refusal: Refusal) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, refusal)
+fn broken(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn fresh<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
@@ -167,6 +191,10 @@ fn unsealed(refusal: &Refusal) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        model::Block,
+        wire::{block::RAW, cid_of, testing},
+    };
 
     fn pieces(bytes: &[u8]) -> ByteStream {
         let pieces: Vec<_> = bytes
@@ -210,6 +238,54 @@ mod tests {
         assert!(open(&whole, &fresh_key().unwrap(), None).await.is_err());
         let other = digest(&key, b"other");
         assert!(open(&whole, &key, other).await.is_err());
+    }
+
+    /// A receipt of a private run whose output rides along.
+    async fn delivered(key: &ContentKey, content: &[u8]) -> (Receipt, Delivery) {
+        let sealed = sealed(pieces(content), key, Part::Output).unwrap();
+        let data = all(sealed).await.unwrap();
+        let cid = cid_of(RAW, &data);
+        let mut receipt = testing::receipt(&testing::Node::new(1));
+        receipt.private = true;
+        receipt.outcome = Outcome::Ok {
+            output: cid,
+            digest: digest(key, content).unwrap(),
+            archive: false,
+            logs: None,
+            exit: 0,
+        };
+        let delivery = Delivery {
+            lease: receipt.lease,
+            receipt: Vec::new(),
+            blocks: vec![Block { cid, data }],
+            sources: Vec::new(),
+        };
+        (receipt, delivery)
+    }
+
+    #[tokio::test]
+    async fn a_receipt_counts_only_for_what_was_sealed_with_the_key_of_its_invocation() {
+        let key = fresh_key().unwrap();
+        let (receipt, delivery) = delivered(&key, b"content").await;
+        assert_eq!(check(&receipt, &delivery, Some(&key)), Ok(()));
+        let other = fresh_key().unwrap();
+        assert!(check(&receipt, &delivery, Some(&other)).is_err());
+        let mut lies = receipt.clone();
+        if let Outcome::Ok { digest, .. } = &mut lies.outcome {
+            digest[0] ^= 1;
+        }
+        let why = check(&lies, &delivery, Some(&key)).unwrap_err();
+        assert_eq!(why, "its output: not what the receipt says");
+    }
+
+    #[tokio::test]
+    async fn no_receipt_of_a_public_run_counts_for_a_private_one_or_the_reverse() {
+        let key = fresh_key().unwrap();
+        let (mut receipt, delivery) = delivered(&key, b"content").await;
+        assert!(check(&receipt, &delivery, None).is_err());
+        receipt.private = false;
+        assert!(check(&receipt, &delivery, Some(&key)).is_err());
+        assert_eq!(check(&receipt, &delivery, None), Ok(()));
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ impl Compute {
         let bytes = private::opened(sealed.bytes, &key, Part::Output, Some(digest));
         Ok(Read {
             is_directory,
-            bytes,
+            bytes: private::begun(bytes).await?,
             ..sealed
         })
     }
@@ -85,10 +85,10 @@ impl Compute {
     ) -> Result<ByteStream, Failure> {
         let key = receipt.private.then(|| self.content_key(receipt));
         let (_, bytes) = self.read(logs, wait).await?;
-        Ok(match key.transpose()? {
-            Some(key) => private::opened(bytes, &key, Part::Logs, None),
-            None => bytes,
-        })
+        match key.transpose()? {
+            Some(key) => private::begun(private::opened(bytes, &key, Part::Logs, None)).await,
+            None => Ok(bytes),
+        }
     }
 
     fn content_key(&self, receipt: &Receipt) -> Result<ContentKey, Failure> {
