@@ -60,18 +60,26 @@ fn told() -> Vec<Told> {
     ]
 }
 
-/// Calls the function on node 1, from node 0.
-async fn run(mesh: &Mesh, function: &str, told: &Told, private: bool) -> Result<Finished, Failure> {
-    let request = InvokeRequest {
+/// The call of the function on node 1.
+fn request(mesh: &Mesh, function: &str, told: &Told, private: bool) -> InvokeRequest {
+    InvokeRequest {
         function: function.to_owned(),
         args: told.args.clone(),
         input: told.input.as_ref().map(|_| "-".to_owned()),
         executor: Some(mesh.peer(1)),
         private,
         ..InvokeRequest::default()
-    };
+    }
+}
+
+/// Calls the function on node 1, from node 0.
+async fn run(mesh: &Mesh, function: &str, told: &Told, private: bool) -> Result<Finished, Failure> {
+    ended(mesh, &request(mesh, function, told, private), told).await
+}
+
+async fn ended(mesh: &Mesh, request: &InvokeRequest, told: &Told) -> Result<Finished, Failure> {
     let input = told.input.clone().map(stream);
-    let mut events = mesh.client(0).invoke(&request, input).await?;
+    let mut events = mesh.client(0).invoke(request, input).await?;
     while let Some(event) = events.next().await {
         match event? {
             InvocationEvent::Done(finished) => return Ok(*finished),
@@ -139,6 +147,7 @@ async fn a_node_that_was_not_chosen_sees_nothing_of_a_private_invocation_and_all
     let seen = ear.everything(&mesh, &learnt).await;
     // A small public input rides along, so that only a private one counts.
     markers.push(marker(2));
+    assert!(seen.len() > 3_000_000, "the sealed blocks were not fetched");
     assert_eq!(found(&markers, &seen), [""; 0], "somebody else sees");
     for index in [0, 1] {
         let repository = files(mesh.node(index).kubo.repo());
@@ -185,6 +194,15 @@ async fn its_owner_reads_a_private_invocation_and_its_cids_name_sealed_bytes() {
         let logs = client.logs(&finished.invocation, false).await.unwrap();
         assert!(text(logs).await.unwrap().contains(&told.shown[1]));
     }
+    let spent = InvokeRequest {
+        fuel: Some(100_000),
+        ..request(&mesh, &function, &told()[1], true)
+    };
+    ended(&mesh, &spent, &told()[1]).await.unwrap_err();
+    let failed = client.records(true).await.unwrap().swap_remove(0);
+    assert!(failed.error.is_some(), "{failed:?}");
+    let logs = client.logs(&failed.invocation, false).await.unwrap();
+    assert!(text(logs).await.unwrap().contains(&told()[1].shown[1]));
     let folder = &told()[2];
     let finished = run(&mesh, &function, folder, true).await.unwrap();
     assert!(finished.is_directory);
@@ -196,6 +214,40 @@ async fn its_owner_reads_a_private_invocation_and_its_cids_name_sealed_bytes() {
     assert!(result.status.success(), "{result:?}");
     let file = std::fs::read_to_string(saved.join("result")).unwrap();
     assert!(file.contains(&folder.shown[1]), "{file:?}");
+    mesh.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_prints_what_is_private_and_names_what_is_sealed() {
+    let mesh = Mesh::start(1).await;
+    let function = mesh.deploy(0, SHIFT).await;
+    let place = tempfile::tempdir().unwrap();
+    let input = place.path().join("input");
+    std::fs::write(&input, marker(2)).unwrap();
+    let path = input.to_str().unwrap();
+    let invoke = async |flag: &str| {
+        let invoke = ["invoke", "--private", flag, &function, path];
+        let ended = mesh.timerose(0, &invoke).await;
+        assert!(ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    assert_eq!(invoke("--local-only").await, shifted(&marker(2), 1));
+    let json: serde_json::Value = serde_json::from_str(&invoke("--enc=json").await).unwrap();
+    assert_eq!(json["private"], true);
+    let sealed = output(&mesh, json["output"].as_str().unwrap()).await;
+    assert!(!sealed.contains(&shifted(&marker(2), 1)) && sealed.len() > 1_000);
+    assert!(invoke("--quiet").await.starts_with("bafkrei"));
+    let pinned = ["invoke", "--private", "--pin", &function];
+    let pinned = mesh.timerose(0, &pinned).await;
+    assert_eq!(pinned.status.code(), Some(2), "{pinned:?}");
+    let pinned = InvokeRequest {
+        function: function.clone(),
+        private: true,
+        pin: true,
+        ..InvokeRequest::default()
+    };
+    let refused = mesh.invoke(0, &pinned).await.unwrap_err();
+    assert_eq!(refused.code, "bad_request");
     mesh.end().await;
 }
 
@@ -271,18 +323,12 @@ async fn another_key_reads_nothing() {
 async fn a_private_detached_invocation_survives_the_death_of_its_owner_and_keeps_its_key_there() {
     let mut mesh = Mesh::start(2).await;
     let function = mesh.deploy(0, SHIFT).await;
-    let executor = mesh.peer(1);
     mesh.node_mut(1).sidecar.kill9().await.unwrap();
     let mut submitted = Vec::new();
     for told in told().into_iter().take(2) {
         let request = InvokeRequest {
-            function: function.clone(),
-            args: told.args.clone(),
-            input: Some("-".to_owned()),
-            executor: Some(executor.clone()),
-            private: true,
             key: Some(told.args[0].clone()),
-            ..InvokeRequest::default()
+            ..request(&mesh, &function, &told, true)
         };
         let input = told.input.clone().map(stream);
         let record = mesh.client(0).submit(&request, input).await.unwrap();
