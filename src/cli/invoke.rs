@@ -37,8 +37,7 @@ EXAMPLES
   timerose invoke thumbs bafy… -o pictures    save what comes out
   timerose invoke wordcount bafy… --dry-run   where would it run, and why?
   ID=$(timerose invoke wordcount bafy… --detach) && timerose result --wait $ID
-  timerose invoke --private payroll - < salaries.csv    nobody but this node and the one that runs it
-                                                        can read what goes in and comes out")]
+  timerose invoke --private payroll - < pay.csv    whoever runs it reads it, and nobody else")]
 pub(super) struct Args {
     #[command(flatten)]
     call: Call,
