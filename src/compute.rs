@@ -14,6 +14,8 @@ pub(crate) mod forwarded;
 mod function;
 mod keeper;
 mod memo;
+mod private;
+mod reading;
 mod report;
 mod request;
 pub mod scheduler;
@@ -201,11 +203,7 @@ impl Compute {
 
     /// The bytes behind `cid`: a file, or a directory as a TAR archive; and
     /// which of both it is.
-    pub(crate) async fn read(
-        &self,
-        cid: &Cid,
-        wait: Duration,
-    ) -> Result<(bool, ByteStream), Failure> {
+    async fn read(&self, cid: &Cid, wait: Duration) -> Result<(bool, ByteStream), Failure> {
         use futures_util::{StreamExt, TryStreamExt};
         let is_raw = cid.codec() == crate::wire::block::RAW;
         if is_raw && let Some(data) = self.memo.block(cid) {
@@ -255,11 +253,21 @@ impl Compute {
         let (Some(receipt), Ok(bytes)) = (receipt, self.logs(&name).await) else {
             return futures_util::stream::empty().boxed();
         };
-        let call = self.found(&receipt.call).await;
-        let call = call.and_then(|block| dagcbor::decode::<Call>(&block.data).ok());
-        let is_pure = call.is_some_and(|call| call.nonce.is_none());
+        let is_pure = self.is_pure(&receipt.call).await;
         following.turn_to(receipt.lease, is_pure);
         after(bytes, following.given)
+    }
+
+    /// Whether every try of a call says the same.
+    async fn is_pure(&self, call: &Cid) -> bool {
+        let Some(call) = self.found(call).await else {
+            return false;
+        };
+        let Ok(call) = dagcbor::decode::<Call>(&call.data) else {
+            return false;
+        };
+        let manifest = self.content.manifest(&call.function, ARCHIVE_WAIT).await;
+        manifest.is_ok_and(|manifest| manifest.pure)
     }
 
     /// What an invocation's guest wrote to its standard error.
@@ -275,22 +283,9 @@ impl Compute {
             Err(failure) => return Err(failure),
         };
         match receipt.outcome.logs() {
-            Some(logs) => Ok(self.read(logs, ARCHIVE_WAIT).await?.1),
+            Some(logs) => self.logs_of(&receipt, logs, ARCHIVE_WAIT).await,
             None => Ok(futures_util::stream::empty().boxed()),
         }
-    }
-
-    /// The CID of an invocation's output.
-    pub(crate) fn output_of(&self, name: &str) -> Result<Cid, Failure> {
-        let record = self.scheduler.record(name)?;
-        let output = record
-            .result
-            .and_then(|finished| finished.output.parse().ok());
-        output.ok_or_else(|| {
-            record
-                .error
-                .unwrap_or_else(|| not_found(&format!("{name} has no output yet")))
-        })
     }
 
     /// Where an invocation ran, if it is known.
@@ -321,7 +316,9 @@ impl Compute {
             .ok_or_else(|| not_found(&format!("the invocation {name} has no receipt")))
     }
 
-    /// A receipt with what it speaks of: call, manifest, small output.
+    /// A receipt with what it speaks of: call, manifest, small output. A
+    /// private call stays here, arguments and all: whoever may see the receipt
+    /// may not see them.
     pub(crate) async fn receipt_blocks(&self, name: &str) -> Result<Vec<Block>, Failure> {
         let data = self.receipt(name).await?;
         let receipt: Receipt = dagcbor::decode(&data).map_err(|error| {
@@ -333,7 +330,9 @@ impl Compute {
         })?;
         let cid = crate::wire::cid_of(crate::wire::block::DAG_CBOR, &data);
         let mut blocks = vec![Block { cid, data }];
-        if let Some(call) = self.found(&receipt.call).await {
+        if !receipt.private
+            && let Some(call) = self.found(&receipt.call).await
+        {
             if let Ok(value) = dagcbor::decode::<crate::model::Call>(&call.data) {
                 blocks.extend(self.found(&value.function).await);
             }

@@ -11,6 +11,7 @@ mod limits;
 mod manifest;
 mod message;
 mod receipt;
+mod secret;
 
 pub use advert::{Advert, Roles};
 pub use binding::{Binding, BindingBody};
@@ -25,3 +26,4 @@ pub use message::{
     Probe, Progress, Verdict,
 };
 pub use receipt::{Class, Outcome, RECEIPT_TAG, Receipt, Usage};
+pub use secret::{ContentKey, Private};

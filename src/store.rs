@@ -12,6 +12,7 @@ mod durable;
 mod ledger;
 mod rows;
 mod schema;
+mod secrets;
 
 use std::{
     path::{Path, PathBuf},
@@ -64,6 +65,14 @@ pub enum Error {
         /// What SQLite said.
         reason: String,
     },
+    /// The file cannot be kept from other users.
+    #[error("{path}: {source}")]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// SQLite's own.
     #[error("{path}: {source}")]
     Sqlite {
@@ -90,7 +99,7 @@ impl Error {
                 Some("one home belongs to one node: use another with --home DIR or $TIMEROSE_PATH")
             }
             Self::Full { .. } => Some("free some space; nothing was lost"),
-            Self::Commit { .. } | Self::Sqlite { .. } => None,
+            Self::Mode { .. } | Self::Commit { .. } | Self::Sqlite { .. } => None,
         }
     }
 }
@@ -121,6 +130,7 @@ impl Store {
     /// A newer schema, another node's file, the disk.
     pub fn open(path: &Path, own: &str) -> Result<Self, Error> {
         let of = |source| schema::sqlite(path, source);
+        secrets::claim(path)?;
         let mut connection = Connection::open(path).map_err(of)?;
         schema::prepare(&mut connection, path)?;
         schema::claim(&connection, path, own)?;
@@ -196,7 +206,14 @@ mod tests {
         let store = Store::open(&path, "peer").unwrap();
         store.put_allow("somebody", None).unwrap();
         drop(store);
-        let added = ["keys", "invocations", "attempts", "accepted", "journal"];
+        let added = [
+            "keys",
+            "invocations",
+            "attempts",
+            "accepted",
+            "journal",
+            "secrets",
+        ];
         let before = Connection::open(&path).unwrap();
         for table in added {
             before

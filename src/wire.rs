@@ -4,7 +4,8 @@
 //! first, or the [`Refusal`] that says what was wrong; and the way back. Pure:
 //! no I/O, no clock (the time is an argument), nothing remembered between two
 //! values, so replay is the session's business. [`seal`] has all secrets of
-//! the traffic between two sidecars, [`key`] all signatures.
+//! the traffic between two sidecars, [`private`] those of content, [`key`] all
+//! signatures.
 
 pub mod address;
 pub mod binding;
@@ -16,6 +17,7 @@ pub mod dagjson;
 pub mod envelope;
 pub mod forward;
 pub mod key;
+pub mod private;
 pub mod receipt;
 mod refusal;
 pub mod seal;

@@ -73,9 +73,10 @@ impl Call {
         &self,
         cx: &Context,
         node: &Connection,
+        private: bool,
     ) -> Result<(InvokeRequest, Option<ByteStream>), Failure> {
         let scheduler = cx.config(toml::Table::new())?.scheduler;
-        let (input, stream) = self.open(cx).await?;
+        let (input, stream) = self.open(cx, private).await?;
         let request = InvokeRequest {
             function: self.function(node).await?,
             entry: self.entry.clone(),
@@ -92,6 +93,7 @@ impl Call {
             executor: self.on.clone(),
             pin: false,
             key: None,
+            private,
         };
         Ok((request, stream))
     }
@@ -126,18 +128,27 @@ impl Call {
         })
     }
 
-    async fn open(&self, cx: &Context) -> Result<(Option<String>, Option<ByteStream>), Failure> {
+    async fn open(
+        &self,
+        cx: &Context,
+        private: bool,
+    ) -> Result<(Option<String>, Option<ByteStream>), Failure> {
         let Some(input) = self.input.as_deref().map(target::input).transpose()? else {
             return Ok((None, None));
         };
         let stream = match input {
-            Input::Named(name) => return Ok((Some(name), None)),
+            Input::Named(name) => {
+                if private {
+                    tell_once(cx, "told-named", NAMED)?;
+                }
+                return Ok((Some(name), None));
+            }
             Input::Stdin => pieces(tokio::io::stdin()),
             Input::File(path) => {
                 let failed = |e| exit::file(&path, &e);
                 let file = tokio::fs::File::open(&path).await.map_err(failed)?;
-                if file.metadata().await.map_err(failed)?.len() > RIDES_ALONG {
-                    tell_that_it_is_public(cx)?;
+                if !private && file.metadata().await.map_err(failed)?.len() > RIDES_ALONG {
+                    tell_once(cx, "told-public", PUBLIC)?;
                 }
                 pieces(file)
             }
@@ -152,17 +163,22 @@ fn pieces(source: impl tokio::io::AsyncRead + Send + 'static) -> ByteStream {
         .boxed()
 }
 
-/// Says it once per home, before the first file that is added.
-fn tell_that_it_is_public(cx: &Context) -> Result<(), Failure> {
+/// Said before the first file that is added.
+const PUBLIC: &str = "Note: files over 64 KiB are added to IPFS; anyone who has the CID can fetch \
+    them. With --private they are sealed first. This is said once.";
+
+/// Said before the first input of a private invocation that is not sealed.
+const NAMED: &str = "Note: an input that is named by its CID stays as it is; anyone who has the CID \
+    can fetch it. Give the file itself to have it sealed. This is said once.";
+
+/// Says it once per home.
+fn tell_once(cx: &Context, marker: &str, what: &str) -> Result<(), Failure> {
     let home = cx.home()?;
-    let told = home.path().join("told-public");
+    let told = home.path().join(marker);
     if told.exists() {
         return Ok(());
     }
-    cx.out.note(
-        "Note: files over 64 KiB are added to IPFS; anyone who has the CID can fetch them. \
-         This is said once.",
-    );
+    cx.out.note(what);
     let marked = home
         .create()
         .and_then(|()| home.write_whole(&told, "", 0o600));

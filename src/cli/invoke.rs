@@ -36,13 +36,18 @@ EXAMPLES
   cat book.txt | timerose invoke wordcount -
   timerose invoke thumbs bafy… -o pictures    save what comes out
   timerose invoke wordcount bafy… --dry-run   where would it run, and why?
-  ID=$(timerose invoke wordcount bafy… --detach) && timerose result --wait $ID")]
+  ID=$(timerose invoke wordcount bafy… --detach) && timerose result --wait $ID
+  timerose invoke --private payroll - < pay.csv    whoever runs it reads it, and nobody else")]
 pub(super) struct Args {
     #[command(flatten)]
     call: Call,
     /// Keep the output on this node for good
     #[arg(long)]
     pin: bool,
+    /// Let only this node and those that are asked to run it read arguments, input, output and
+    /// logs; nothing is remembered
+    #[arg(long, conflicts_with = "pin")]
+    private: bool,
     /// Show where it would run; nothing runs
     #[arg(long)]
     dry_run: bool,
@@ -85,7 +90,7 @@ impl Args {
         node: &Connection,
         progress: Progress,
     ) -> Result<(), Stop> {
-        let (mut request, input) = self.call.request(cx, node).await?;
+        let (mut request, input) = self.call.request(cx, node, self.private).await?;
         request.pin = self.pin;
         if self.detach {
             request.key = self.key.clone();
@@ -110,13 +115,13 @@ impl Args {
         drop(progress);
         match ended {
             InvocationEvent::Done(finished) => self.deliver(cx, node, &finished).await,
-            other => failed(cx, &request.function, accepted, other),
+            other => failed(cx, &request, accepted, other),
         }
     }
 
     async fn deliver(&self, cx: &Context, node: &Connection, f: &Finished) -> Result<(), Stop> {
         if let Some(path) = &self.output {
-            save::save(node.client.output(&f.output).await?, path).await?;
+            save::save(node.client.output(f.output_name()).await?, path).await?;
         }
         if cx.out.is_json() {
             cx.out.show(&Answer::of(f), |_| String::new())?;
@@ -124,7 +129,7 @@ impl Args {
             cx.out.line(&f.output)?;
         } else if self.output.is_none() {
             cx.out
-                .copy(node.client.output(&f.output).await?.bytes)
+                .copy(node.client.output(f.output_name()).await?.bytes)
                 .await?;
         }
         cx.out.summary(summary(f));
@@ -291,6 +296,8 @@ struct Answer<'a> {
     cached: bool,
     elapsed_ms: Option<u64>,
     bytes_moved: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
 }
@@ -307,6 +314,7 @@ impl<'a> Answer<'a> {
             cached: f.cached,
             elapsed_ms: Some(f.elapsed_ms),
             bytes_moved: Some(f.bytes_moved),
+            private: f.private,
             error: (f.exit != 0).then(|| exit_code(f.exit)),
         }
     }
@@ -314,7 +322,7 @@ impl<'a> Answer<'a> {
 
 fn failed(
     cx: &Context,
-    function: &str,
+    request: &InvokeRequest,
     accepted: Option<Accepted>,
     end: InvocationEvent,
 ) -> Result<(), Stop> {
@@ -331,9 +339,10 @@ fn failed(
         let answer = Answer {
             invocation: Some(&invocation),
             call: accepted.as_ref().map(|a| a.call.as_str()),
-            function: Some(function),
+            function: Some(&request.function),
             receipt: receipt.as_deref(),
             executor: executor.as_deref(),
+            private: request.private,
             error: Some(error.clone()),
             ..Answer::default()
         };
@@ -365,8 +374,9 @@ fn summary(f: &Finished) -> String {
         "ran on"
     };
     let (lay, moved) = (bytes(f.bytes_local), bytes(f.bytes_moved));
+    let private = if f.private { "private " } else { "" };
     format!(
-        "{ran} {} in {took}; {lay} of the input lay there, {moved} moved; receipt {} verified",
+        "{ran} {} in {took}; {lay} of the input lay there, {moved} moved; {private}receipt {} verified",
         tail(&f.executor),
         f.receipt
     )
@@ -394,6 +404,7 @@ mod tests {
             exit: 0,
             usage: Usage::default(),
             logs: None,
+            private: false,
         };
         insta::assert_snapshot!(serde_json::to_string(&Answer::of(&finished)).unwrap(), @r#"{"invocation":"01J","call":"bafycall","function":"bafyfunction","output":"bafkoutput","receipt":"bafyreceipt","executor":"12D3KooWnear0001","cached":false,"elapsed_ms":1234,"bytes_moved":2048}"#);
         insta::assert_snapshot!(summary(&finished), @"ran on …near0001 in 1.2 s; 50.0 MiB of the input lay there, 2.0 KiB moved; receipt bafyreceipt verified");

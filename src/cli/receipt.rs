@@ -87,12 +87,17 @@ async fn verify(cx: &Context, name: &str) -> Result<(), Stop> {
     let verdict = Verdict::of(&bytes, &receipt, &verified);
     cx.out.show(&verdict, |v| {
         let started = v.started.as_str();
+        let private = if v.private { PRIVATE } else { "" };
         format!(
-            "valid: {} signed receipt {}\nIt ran call {} at {started}, by its own clock.",
+            "valid: {} signed receipt {}\nIt ran call {} at {started}, by its own clock.{private}",
             v.executor, v.receipt, v.call
         )
     })
 }
+
+/// What a private receipt proves less.
+const PRIVATE: &str =
+    "\nIt is private: output and logs are sealed, and only their owner can compare the digest.";
 
 /// What `verify` says of a receipt that holds.
 #[derive(Debug, Serialize)]
@@ -105,6 +110,8 @@ struct Verdict {
     invocation: String,
     /// The executor's own word; only that its key was bound then is checked.
     started: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
 }
 
 impl Verdict {
@@ -117,6 +124,7 @@ impl Verdict {
             call: receipt.call.to_string(),
             invocation: receipt.invocation.to_string(),
             started: time(receipt.started),
+            private: receipt.private,
         }
     }
 }
@@ -184,6 +192,9 @@ fn text(receipt: &Receipt) -> String {
         Outcome::Err { class, message, .. } => {
             lines.push(("error", format!("{}: {message}", class.as_str())));
         }
+    }
+    if receipt.private {
+        lines.push(("private", "yes: output and logs are sealed".to_owned()));
     }
     lines.push(("signature", "verified".to_owned()));
     record(&lines)

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::Client,
-    compute::{Failure, Record},
+    compute::{Failure, Finished, Record},
     model::Class,
 };
 
@@ -43,10 +43,11 @@ impl Args {
         let client = live(cx).await?;
         let record = self.record(&client).await?;
         if let Some(path) = &self.output {
-            save::save(client.output(output(&record)?).await?, path).await?;
+            let name = finished(&record)?.output_name();
+            save::save(client.output(name).await?, path).await?;
         }
         if cx.out.is_quiet() && !cx.out.is_json() {
-            return cx.out.line(output(&record)?);
+            return cx.out.line(&finished(&record)?.output);
         }
         cx.out.show(&record, text)?;
         record.error.map_or(Ok(()), |failure| Err(failure.into()))
@@ -65,9 +66,9 @@ impl Args {
     }
 }
 
-fn output(record: &Record) -> Result<&str, Failure> {
+fn finished(record: &Record) -> Result<&Finished, Failure> {
     match (&record.result, &record.error) {
-        (Some(finished), _) => Ok(&finished.output),
+        (Some(finished), _) => Ok(finished),
         (None, Some(failure)) => Err(failure.clone()),
         (None, None) => {
             let message = format!("invocation {} is {}", record.invocation, record.state);
@@ -98,6 +99,12 @@ fn text(record: &Record) -> String {
         lines.push(("receipt", finished.receipt.clone()));
         lines.push(("cached", finished.cached.to_string()));
         lines.push(("moved", bytes(finished.bytes_moved)));
+        if finished.private {
+            lines.push((
+                "private",
+                "yes: -o saves what the output CID seals".to_owned(),
+            ));
+        }
     }
     super::table::record(&lines)
 }

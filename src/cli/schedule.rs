@@ -43,7 +43,7 @@ impl Args {
     }
 
     async fn schedule(&self, cx: &Context, node: &Connection) -> Result<Explanation, Failure> {
-        let (request, input) = self.call.request(cx, node).await?;
+        let (request, input) = self.call.request(cx, node, false).await?;
         node.client.schedule(&request, input).await
     }
 }

@@ -5,6 +5,7 @@
 //! whom [`Allow`] lets in.
 
 mod alive;
+mod archive;
 mod attempt;
 mod beats;
 mod folders;
@@ -13,6 +14,7 @@ pub(super) mod leases;
 mod meter;
 mod output;
 mod presence;
+mod private;
 mod room;
 mod stage;
 mod stats;

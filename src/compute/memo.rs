@@ -90,7 +90,8 @@ impl Memo {
     }
 
     /// Keeps a verified receipt with its blocks; gives its CID. `is_pure`
-    /// says whether it may answer later calls.
+    /// says whether it may answer later calls. What is private stays in this
+    /// node's store, and answers nothing but questions for itself.
     pub(crate) fn learn(
         &self,
         bytes: &[u8],
@@ -99,25 +100,37 @@ impl Memo {
         is_pure: bool,
     ) -> Cid {
         let cid = cid_of(DAG_CBOR, bytes);
+        self.store
+            .remember(Self::rows(bytes, receipt, &blocks, is_pure));
+        self.content.insert(cid, Bytes::copy_from_slice(bytes));
+        if !receipt.private {
+            self.keeper.keep(blocks.into_iter().chain([Block {
+                cid,
+                data: bytes.to_vec(),
+            }]));
+        }
+        cid
+    }
+
+    /// The same as rows of the store.
+    pub(crate) fn rows(
+        bytes: &[u8],
+        receipt: &Receipt,
+        blocks: &[Block],
+        is_pure: bool,
+    ) -> Vec<Memory> {
         let at_ms = clock::unix_ms();
         let row = ReceiptRow {
-            cid: cid.to_string(),
+            cid: cid_of(DAG_CBOR, bytes).to_string(),
             call: receipt.call.to_string(),
             invocation: receipt.invocation.to_string(),
-            is_memo: is_pure && receipt.outcome.output().is_some(),
+            is_memo: is_pure && !receipt.private && receipt.outcome.output().is_some(),
             at_ms,
             body: bytes.to_vec(),
         };
         let small = blocks.iter();
         let small = small.map(|block| Memory::Block(block.cid, block.data.clone(), at_ms));
-        self.store
-            .remember([Memory::Receipt(row)].into_iter().chain(small));
-        self.content.insert(cid, Bytes::copy_from_slice(bytes));
-        self.keeper.keep(blocks.into_iter().chain([Block {
-            cid,
-            data: bytes.to_vec(),
-        }]));
-        cid
+        [Memory::Receipt(row)].into_iter().chain(small).collect()
     }
 
     /// Waits until Kubo has small blocks, pinned; gives whether it has.

@@ -111,6 +111,22 @@ pub struct Finished {
     /// The logs' CID, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
+    /// The CIDs of output and logs name sealed bytes; this node opens them by
+    /// the invocation's name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+}
+
+impl Finished {
+    /// What its output is asked for by: its CID, or the name of a private
+    /// invocation, whose CID opens nothing.
+    #[must_use]
+    pub fn output_name(&self) -> &str {
+        match self.private {
+            true => &self.invocation,
+            false => &self.output,
+        }
+    }
 }
 
 /// One line of `ps`, and the body of `result`.

@@ -89,6 +89,10 @@ pub struct InvokeRequest {
     /// Of a durable submission: the same key is the same invocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Only this node and the executors that are asked read arguments, input,
+    /// output and logs. Never remembered, never pinned for good.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
 }
 
 impl Default for InvokeRequest {
@@ -109,6 +113,7 @@ impl Default for InvokeRequest {
             executor: None,
             pin: false,
             key: None,
+            private: false,
         }
     }
 }

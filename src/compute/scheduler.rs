@@ -13,6 +13,7 @@ mod durable;
 mod ends;
 mod follow;
 pub(super) mod gate;
+mod input;
 mod kept;
 pub(super) mod lifecycle;
 mod nobody;

@@ -72,6 +72,7 @@ pub(super) static ADD: Command = write(
         "max-file-links",
         "max-hamt-fanout",
         "progress",
+        "fast-provide-root",
     ],
 );
 pub(super) static BLOCK_GET: Command = read("block/get", &[]);
@@ -80,7 +81,10 @@ pub(super) static BLOCK_STAT: Command = read("block/stat", &[]);
 pub(super) static DAG_STAT: Command = read("dag/stat", &["progress"]);
 pub(super) static DAG_IMPORT: Command = write("dag/import", &["pin-roots", "stats"]);
 pub(super) static DAG_EXPORT: Command = read("dag/export", &["progress"]);
-pub(super) static PIN_ADD: Command = read("pin/add", &["name", "recursive", "progress"]);
+pub(super) static PIN_ADD: Command = read(
+    "pin/add",
+    &["name", "recursive", "progress", "fast-provide-root"],
+);
 pub(super) static PIN_RM: Command = read("pin/rm", &["recursive"]);
 pub(super) static PIN_LS: Command = read("pin/ls", &["type", "names", "name", "stream"]);
 

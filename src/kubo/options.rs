@@ -148,6 +148,9 @@ pub struct Add {
     pub pin_name: Option<String>,
     /// Compute the CID, store nothing.
     pub only_hash: bool,
+    /// Tell the routing system at once that this node has the root. Whether
+    /// Kubo does so later is its operator's setting (`Provide.Strategy`).
+    pub is_announced: bool,
     /// How files are cut: `size-262144`.
     pub chunker: String,
     /// Most links in a node of a file.
@@ -164,6 +167,7 @@ impl Default for Add {
             pin: true,
             pin_name: None,
             only_hash: false,
+            is_announced: true,
             chunker: "size-262144".to_owned(),
             max_file_links: 174,
             timeout: TRANSFER_TIMEOUT,
@@ -190,7 +194,10 @@ impl Add {
             .flag("pin", pin)
             .timeout(self.timeout)
             .stall(self.stall);
-        request.maybe("pin-name", self.pin_name.as_ref().filter(|_| pin))
+        let unannounced = (!self.is_announced).then_some(false);
+        request
+            .maybe("fast-provide-root", unannounced)
+            .maybe("pin-name", self.pin_name.as_ref().filter(|_| pin))
     }
 }
 
@@ -201,6 +208,8 @@ pub struct PinAdd {
     pub name: Option<String>,
     /// Pin everything below the root as well.
     pub recursive: bool,
+    /// Tell the routing system at once that this node has the root.
+    pub is_announced: bool,
     /// Limit of the whole transfer.
     pub timeout: Duration,
     /// How long no further block may arrive.
@@ -212,6 +221,7 @@ impl Default for PinAdd {
         Self {
             name: None,
             recursive: true,
+            is_announced: true,
             timeout: TRANSFER_TIMEOUT,
             stall: STALL,
         }
@@ -226,6 +236,9 @@ impl PinAdd {
             .flag("progress", true)
             .timeout(self.timeout)
             .stall(self.stall);
-        request.maybe("name", self.name.as_ref())
+        let unannounced = (!self.is_announced).then_some(false);
+        request
+            .maybe("fast-provide-root", unannounced)
+            .maybe("name", self.name.as_ref())
     }
 }

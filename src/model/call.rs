@@ -23,7 +23,8 @@ pub struct Call {
     /// Instructions the guest may spend; a count is kept only where this is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
-    /// Makes the call of an impure function unlike any other; absent for pure ones.
+    /// Makes the call of an impure function, and every private one, unlike any
+    /// other; absent for all else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
 }

@@ -6,7 +6,7 @@
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
-use super::{InvocationId, LeaseId, Limits};
+use super::{InvocationId, LeaseId, Limits, Private};
 
 /// One message; the sender is known from the envelope, never from in here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +168,9 @@ pub struct Assignment {
     pub sources: Vec<String>,
     /// Small blocks that ride along: call, manifest, input.
     pub blocks: Vec<Block>,
+    /// Of a private invocation: what opens its input and seals its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<Private>,
 }
 
 /// A lease as its executor sees it.

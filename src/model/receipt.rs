@@ -28,6 +28,10 @@ pub struct Receipt {
     pub fence: u64,
     /// The executor's peer ID.
     pub executor: String,
+    /// Output and logs are sealed, and the digest is keyed: only the owner of
+    /// the invocation, and who ran it, can read or compare them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// What came of it.
     pub outcome: Outcome,
     /// What it used.
@@ -53,9 +57,13 @@ pub enum Outcome {
     Ok {
         /// The output, UnixFS.
         output: Cid,
-        /// sha2-256 of the output's bytes, or of a directory's root block.
+        /// sha2-256 of the output's bytes, or of a directory's root block; of a
+        /// private invocation the keyed digest of what was sealed.
         #[serde(with = "serde_bytes")]
         digest: Vec<u8>,
+        /// What was sealed is a directory as a TAR archive.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        archive: bool,
         /// Standard error, UnixFS, where there was any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         logs: Option<Cid>,

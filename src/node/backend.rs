@@ -291,20 +291,15 @@ impl Backend for Doors {
     }
 
     async fn output(&self, name: &str) -> Result<Output, Failure> {
-        let cid = match name.parse::<Cid>() {
-            Ok(cid) => cid,
-            Err(_) => self.compute.output_of(name)?,
-        };
-        let read = self.compute.read(&cid, DEPLOY_WAIT).await;
-        let (is_directory, bytes) =
-            read.map_err(|failure| match self.compute.executor_of(name) {
-                Some(executor) => explained(failure, &executor, &self.mesh),
-                None => failure,
-            })?;
+        let read = self.compute.output(name, DEPLOY_WAIT).await;
+        let read = read.map_err(|failure| match self.compute.executor_of(name) {
+            Some(executor) => explained(failure, &executor, &self.mesh),
+            None => failure,
+        })?;
         Ok(Output {
-            cid: cid.to_string(),
-            is_directory,
-            bytes,
+            cid: read.cid.to_string(),
+            is_directory: read.is_directory,
+            bytes: read.bytes,
         })
     }
 

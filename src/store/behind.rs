@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::{ReceiptRow, RecordRow, Store};
-use crate::task::Tasks;
+use crate::{model::ContentKey, task::Tasks};
 
 /// How long a memory waits at most.
 const DELAY: Duration = Duration::from_millis(50);
@@ -30,6 +30,8 @@ pub enum Memory {
     Record(RecordRow),
     /// An executor that did well, its addresses as a JSON list, and when.
     Executor(String, String, u64),
+    /// What opens a private invocation's content, and when it came.
+    Secret(String, ContentKey, u64),
 }
 
 impl Store {
@@ -85,6 +87,7 @@ enum Name<'a> {
     Block(&'a Cid),
     Record(&'a str),
     Executor(&'a str),
+    Secret(&'a str),
 }
 
 impl Memory {
@@ -94,6 +97,7 @@ impl Memory {
             Self::Block(cid, ..) => Name::Block(cid),
             Self::Record(row) => Name::Record(&row.invocation),
             Self::Executor(peer, ..) => Name::Executor(peer),
+            Self::Secret(of, ..) => Name::Secret(of),
         }
     }
 }
@@ -110,12 +114,13 @@ fn write_all(db: &Connection, memories: &[Memory]) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn write(db: &Connection, memory: &Memory) -> rusqlite::Result<()> {
+pub(super) fn write(db: &Connection, memory: &Memory) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(match memory {
         Memory::Receipt(_) => "INSERT OR REPLACE INTO receipts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         Memory::Block(..) => "INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3)",
         Memory::Record(_) => "INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)",
         Memory::Executor(..) => "INSERT OR REPLACE INTO executors VALUES (?1, ?2, ?3)",
+        Memory::Secret(..) => "INSERT OR REPLACE INTO secrets VALUES (?1, ?2, ?3)",
     })?;
     let written = match memory {
         Memory::Receipt(row) => statement.execute(params![
@@ -130,6 +135,9 @@ fn write(db: &Connection, memory: &Memory) -> rusqlite::Result<()> {
         Memory::Record(row) => statement.execute(params![row.invocation, row.at_ms, row.body]),
         Memory::Executor(peer, addresses, at_ms) => {
             statement.execute(params![peer, addresses, at_ms])
+        }
+        Memory::Secret(invocation, key, at_ms) => {
+            statement.execute(params![invocation, key.bits(), at_ms])
         }
     };
     written.map(|_rows| ())

@@ -193,7 +193,7 @@ impl Store {
         })
     }
 
-    /// Forgets receipts, blocks, records and what executors' owners never
+    /// Forgets receipts, blocks, secrets, records and what executors' owners never
     /// asked for, older than `before_ms`; gives how many. What is said of dead
     /// invocations stays.
     ///
@@ -202,7 +202,7 @@ impl Store {
     pub fn forget_before(&self, before_ms: u64) -> Result<u64, Error> {
         self.with_memories(|db| {
             let mut forgotten = 0;
-            for table in ["receipts", "blocks", "journal"] {
+            for table in ["receipts", "blocks", "journal", "secrets"] {
                 let statement = format!("DELETE FROM {table} WHERE at_ms < ?1");
                 forgotten += db.execute(&statement, [before_ms])?;
             }

@@ -9,7 +9,7 @@ use super::Error;
 /// So much of the file is mapped.
 const MAPPED_BYTES: u32 = 256 << 20;
 /// Rises with every change of the tables.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -43,6 +43,11 @@ CREATE TABLE accepted (invocation TEXT PRIMARY KEY, receipt TEXT NOT NULL, at_ms
 CREATE TABLE journal (lease TEXT PRIMARY KEY, owner TEXT NOT NULL, delivery BLOB, at_ms INTEGER NOT NULL) STRICT;
 ";
 
+/// What schema 3 added: the content keys of private invocations.
+const PRIVATE_TABLES: &str = "
+CREATE TABLE secrets (invocation TEXT PRIMARY KEY, key BLOB NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+";
+
 /// Makes the tables, or refuses those of a later program.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let of = |source| sqlite(path, source);
@@ -69,7 +74,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
         .map_err(of)?;
     if found < SCHEMA {
         let make = connection.transaction().map_err(of)?;
-        for (since, tables) in [(1, TABLES), (2, DURABLE_TABLES)] {
+        for (since, tables) in [(1, TABLES), (2, DURABLE_TABLES), (3, PRIVATE_TABLES)] {
             if found < since {
                 make.execute_batch(tables).map_err(of)?;
             }

@@ -71,9 +71,11 @@ pub(crate) fn receipt(node: &Node) -> Receipt {
         lease: LeaseId::new(NOW, 2),
         fence: 1,
         executor: node.peer.to_string(),
+        private: false,
         outcome: Outcome::Ok {
             output: cid_of(super::block::RAW, b"output"),
             digest: vec![7; 32],
+            archive: false,
             logs: None,
             exit: 0,
         },

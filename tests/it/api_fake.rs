@@ -68,6 +68,7 @@ fn finished(request: &InvokeRequest) -> Finished {
         exit: i32::from(request.function == "exits"),
         usage: Usage::default(),
         logs: None,
+        private: false,
     }
 }
 

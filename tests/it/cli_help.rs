@@ -117,6 +117,8 @@ async fn the_short_help_of_a_command_lists_its_own_options_alone() {
           --fetch-timeout <DURATION>  How long a fetch waits before a CID counts as missing [default:
                                       10s]
           --pin                       Keep the output on this node for good
+          --private                   Let only this node and those that are asked to run it read
+                                      arguments, input, output and logs; nothing is remembered
           --dry-run                   Show where it would run; nothing runs
       -o, --output <PATH>             Save the output here; a directory is unpacked
           --detach                    Hand it to the daemon and print its id: it goes on without this

@@ -25,9 +25,11 @@ fn run_of(identity: &Identity, started: Duration) -> Receipt {
         lease: LeaseId::new(1, 1),
         fence: 1,
         executor: identity.peer().to_string(),
+        private: false,
         outcome: Outcome::Ok {
             output: cid,
             digest: vec![7; 32],
+            archive: false,
             logs: None,
             exit: 0,
         },

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use timerose::{
     api::Client,
     compute::{InvokeRequest, Record},
@@ -70,10 +71,14 @@ async fn results_in_flight_survive_the_death_of_their_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn detached_invocations_survive_the_death_of_their_executor() {
+async fn detached_invocations_survive_the_death_of_their_executor_private_ones_too() {
     let mut mesh = Mesh::with_short_leases(3).await;
     let function = mesh.deploy(0, SLOW.as_bytes()).await;
-    let requests: Vec<_> = (0..30).map(|n| on(&function, None, n)).collect();
+    let requests = (0..30).map(|n| InvokeRequest {
+        private: n % 2 == 0,
+        ..on(&function, None, n)
+    });
+    let requests: Vec<_> = requests.collect();
     let names = submit(&mesh.client(0), &requests).await;
     let (client, victim) = (mesh.client(0), mesh.peer(1));
     until("the victim runs one", async || {
@@ -83,6 +88,13 @@ async fn detached_invocations_survive_the_death_of_their_executor() {
     .await;
     mesh.node_mut(1).sidecar.kill9().await.unwrap();
     all_ended(&client, &names).await;
+    for (number, name) in names.iter().enumerate() {
+        let bytes = client.output(name).await.unwrap().bytes;
+        let text = bytes.try_fold(String::new(), async |text, piece| {
+            Ok(text + &String::from_utf8_lossy(&piece))
+        });
+        assert_eq!(text.await.unwrap(), number.to_string());
+    }
     mesh.node_mut(1).sidecar.restart().await.unwrap();
     mesh.end().await;
 }

@@ -28,9 +28,18 @@ const TALKER: &str = r#"(module
 #[tokio::test(flavor = "multi_thread")]
 async fn the_logs_of_another_node_are_followed_live_and_complete() {
     let mesh = Mesh::start(2).await;
+    let function = mesh.deploy(0, TALKER.as_bytes()).await;
+    for private in [false, true] {
+        follow(&mesh, &function, private).await;
+    }
+    mesh.end().await;
+}
+
+async fn follow(mesh: &Mesh, function: &str, private: bool) {
     let request = InvokeRequest {
-        function: mesh.deploy(0, TALKER.as_bytes()).await,
+        function: function.to_owned(),
         executor: Some(mesh.peer(1)),
+        private,
         ..InvokeRequest::default()
     };
     let client = mesh.client(0);
@@ -47,5 +56,4 @@ async fn the_logs_of_another_node_are_followed_live_and_complete() {
     assert!(live.status.success() && afterwards.status.success());
     assert_eq!(afterwards.stdout.len(), 60_000);
     assert!(live.stdout == afterwards.stdout);
-    mesh.end().await;
 }

@@ -31,6 +31,7 @@ mod network_chain;
 mod network_loss;
 mod overload;
 mod placement;
+mod private;
 mod process;
 mod process_disk;
 mod streams;

@@ -172,6 +172,7 @@ async fn nobody_who_listens_on_an_inbox_topic_reads_what_is_said() {
     for _ in 0..10 {
         let request = InvokeRequest {
             function: function.clone(),
+            input: Some("-".to_owned()),
             executor: Some(mesh.peer(1)),
             cache: false,
             ..InvokeRequest::default()

@@ -15,7 +15,7 @@ use super::{
     folders::Folder,
     meter::Meter,
     output::{Keep, Stored},
-    presence,
+    presence, private,
     stage::{Input, Stage, disk},
 };
 use crate::{
@@ -61,6 +61,7 @@ pub(crate) async fn run(
         lease: assignment.lease,
         fence: assignment.fence,
         executor: parts.identity.peer().to_string(),
+        private: assignment.private.is_some(),
         outcome: ended.outcome,
         usage: ended.usage,
         runtime: ended.runtime,
@@ -172,6 +173,7 @@ impl Attempt<'_> {
             .await?;
         let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
+        let input = private::opened(input, self.assignment.private.as_ref(), &broken);
         if matches!(input, Input::Directory(_)) && self.usage.fetched_bytes > 0 {
             self.parts
                 .stats
@@ -279,6 +281,7 @@ impl Attempt<'_> {
             kubo: &self.parts.kubo,
             label: self.assignment.invocation.to_string(),
             limits,
+            key: self.assignment.private.as_ref().map(|private| &private.key),
         }
     }
 }
@@ -288,6 +291,7 @@ impl Ended {
         let outcome = Outcome::Ok {
             output: done.output.cid,
             digest: done.output.digest,
+            archive: done.output.is_archive,
             logs: logs.as_ref().map(|l| l.cid),
             exit: done.exit,
         };

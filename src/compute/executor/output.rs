@@ -20,23 +20,26 @@ use crate::{
         content::{RIDE_ALONG_BYTES, unreachable_kubo},
     },
     kubo,
-    model::{Block, Limits},
+    model::{Block, ContentKey, Limits},
     sandbox::{self, Stdout},
     wire::{block::RAW, cid_of},
 };
 
 /// Bytes read from disk at a time.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 
 /// One stored thing.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     /// Its name.
     pub(crate) cid: Cid,
-    /// sha2-256 of a file's bytes, or of a directory's root block.
+    /// sha2-256 of a file's bytes, or of a directory's root block; keyed, of
+    /// what was sealed.
     pub(crate) digest: Vec<u8>,
     /// Its bytes, where they are few.
     pub(crate) block: Option<Block>,
+    /// What was sealed is a directory.
+    pub(crate) is_archive: bool,
 }
 
 /// Stores the outputs of one attempt under names with `label` in them.
@@ -47,25 +50,39 @@ pub(crate) struct Keep<'a> {
     pub(crate) label: String,
     /// Caps on what is stored.
     pub(crate) limits: Limits,
+    /// Of a private invocation: everything is sealed with it.
+    pub(crate) key: Option<&'a ContentKey>,
 }
 
 impl Keep<'_> {
     /// Standard output, or all of `/out` where there is something in it.
     pub(crate) async fn output(&self, output: &sandbox::Output) -> Result<Stored, Failure> {
+        if let Some(key) = self.key {
+            return self.sealed_output(output, key).await;
+        }
         let Some(folder) = &output.out_dir else {
             return match &output.stdout {
                 Stdout::Small(bytes) => Ok(small(bytes.to_vec())),
                 Stdout::File(path) => self.file(path, RIDE_ALONG_BYTES, "output").await,
             };
         };
+        self.place(output, folder).await?;
+        self.directory(folder).await
+    }
+
+    /// Puts standard output beside the files in `/out`.
+    pub(super) async fn place(
+        &self,
+        output: &sandbox::Output,
+        folder: &Path,
+    ) -> Result<(), Failure> {
         let beside = folder.join("stdout");
         let placed = match &output.stdout {
             Stdout::Small(bytes) if bytes.is_empty() => Ok(()),
             Stdout::Small(bytes) => tokio::fs::write(beside, bytes).await,
             Stdout::File(path) => tokio::fs::rename(path, beside).await,
         };
-        placed.map_err(|e| disk(&e))?;
-        self.directory(folder).await
+        placed.map_err(|e| disk(&e))
     }
 
     /// Standard error, where there is any; rides along within `room` bytes.
@@ -75,7 +92,10 @@ impl Keep<'_> {
         }
         match size(path).await {
             Ok(0) | Err(_) => Ok(None),
-            Ok(_) => self.file(path, room, "logs").await.map(Some),
+            Ok(_) => match self.key {
+                Some(key) => self.sealed_logs(path, key, room).await.map(Some),
+                None => self.file(path, room, "logs").await.map(Some),
+            },
         }
     }
 
@@ -99,6 +119,7 @@ impl Keep<'_> {
             cid: added.cid,
             digest,
             block: None,
+            is_archive: false,
         })
     }
 
@@ -116,10 +137,11 @@ impl Keep<'_> {
             cid: added.cid,
             digest: added.cid.hash().digest().to_vec(),
             block: None,
+            is_archive: false,
         })
     }
 
-    fn named(&self, kind: &str) -> kubo::Add {
+    pub(super) fn named(&self, kind: &str) -> kubo::Add {
         kubo::Add {
             pin: true,
             pin_name: Some(format!("timerose/{kind}/{}", self.label)),
@@ -128,17 +150,19 @@ impl Keep<'_> {
     }
 }
 
-fn small(data: Vec<u8>) -> Stored {
+/// Something small, named by its bytes.
+pub(super) fn small(data: Vec<u8>) -> Stored {
     let cid = cid_of(RAW, &data);
     let digest = cid.hash().digest().to_vec();
     Stored {
         cid,
         digest,
         block: Some(Block { cid, data }),
+        is_archive: false,
     }
 }
 
-async fn size(path: &Path) -> Result<u64, Failure> {
+pub(super) async fn size(path: &Path) -> Result<u64, Failure> {
     tokio::fs::metadata(path)
         .await
         .map(|m| m.len())

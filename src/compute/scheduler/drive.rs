@@ -318,6 +318,7 @@ impl Driver {
             durable: matches!(self.door, Door::Durable(_)),
             sources: sources.take(16).collect(),
             blocks: self.prepared.blocks.clone(),
+            private: self.prepared.private.clone(),
         };
         self.send(executor, Message::Offer(Box::new(assignment)))
             .await;

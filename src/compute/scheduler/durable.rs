@@ -293,7 +293,10 @@ impl Turn {
 fn key(key: String, prepared: &Prepared) -> Result<Key, Failure> {
     let request = InvokeRequest {
         function: prepared.call.function.to_string(),
-        input: prepared.call.input.map(|cid| cid.to_string()),
+        input: prepared
+            .plain_input
+            .or(prepared.call.input)
+            .map(|cid| cid.to_string()),
         ..prepared.request.clone()
     };
     let body = dagcbor::encode(&request).map_err(|e| bad(&e.to_string()))?;

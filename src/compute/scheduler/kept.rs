@@ -14,10 +14,10 @@ use super::{
     open::{self, End},
 };
 use crate::{
-    compute::{Failure, Finished, Record},
+    compute::{Failure, Finished, Record, clock},
     kubo::PinAdd,
     model::{Block, Cid, Class, LeaseId},
-    store::{AttemptRow, Error},
+    store::{AttemptRow, Error, Memory},
 };
 
 /// Pause before what could not be kept is tried again.
@@ -45,11 +45,22 @@ impl Driver {
         insist(|| ledger.attempt(row.clone())).await;
     }
 
-    /// Keeps the end.
+    /// Keeps the end, and first what opens what a private invocation left.
     pub(super) async fn keep_end(&self, record: &Record, end: &End) {
+        let secret = self.prepared.private.as_ref().map(|private| {
+            Memory::Secret(
+                record.invocation.clone(),
+                private.key.clone(),
+                clock::unix_ms(),
+            )
+        });
         let Door::Durable(ledger) = &self.door else {
+            self.parts.store.remember(secret);
             return self.open.persist(record);
         };
+        if let Some(secret) = secret {
+            insist(|| ledger.remember(vec![secret.clone()])).await;
+        }
         let row = open::row(record);
         match end {
             End::Dead(_) => insist(|| ledger.bury(row.clone())).await,
@@ -72,13 +83,25 @@ impl Driver {
         }
     }
 
+    /// Puts on disk what a private invocation left, which lies in the store of
+    /// this node alone.
+    pub(super) async fn keep_rows(&self, rows: Vec<Memory>) {
+        if let Door::Durable(ledger) = &self.door {
+            insist(|| ledger.remember(rows.clone())).await;
+        }
+    }
+
     /// Waits until this node's Kubo has pinned the output, up to the deadline.
+    /// A small one of a private invocation stays in the store.
     pub(super) async fn keep_output(&self, output: &Cid, blocks: &[Block]) -> Result<(), Failure> {
         let small: Vec<Block> = blocks
             .iter()
             .filter(|b| b.cid == *output)
             .cloned()
             .collect();
+        if self.prepared.private.is_some() && !small.is_empty() {
+            return Ok(());
+        }
         while Instant::now() < self.prepared.deadline() {
             let is_kept = match small.is_empty() {
                 true => self.pin(output).await,
@@ -96,6 +119,7 @@ impl Driver {
     async fn pin(&self, output: &Cid) -> bool {
         let options = PinAdd {
             name: Some(format!("timerose/output/{}", self.prepared.invocation)),
+            is_announced: self.prepared.private.is_none(),
             ..PinAdd::default()
         };
         let pinned = self.parts.kubo.pin_add(output, &options).await;

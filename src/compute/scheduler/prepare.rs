@@ -1,31 +1,23 @@
 //! From a request to a call with a CID: everything before placement.
 //!
 //! Takes what a door asked for, gives canonical values and the blocks that
-//! ride along. A small input stays in hand and is not added to Kubo; a larger
-//! one is streamed into it, pinned by name.
+//! ride along.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Parts, fresh_invocation, random};
+use super::{
+    Parts, fresh_invocation,
+    input::{self, Input},
+    random,
+};
 use crate::{
-    compute::{
-        ByteStream, Failure, InvokeRequest, clock,
-        content::{RIDE_ALONG_BYTES, unreachable_kubo},
-        function::arguments,
-    },
-    kubo,
-    model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId},
-    wire::{
-        Refusal,
-        block::{DAG_CBOR, RAW},
-        cid_of, dagcbor,
-    },
+    compute::{ByteStream, Failure, InvokeRequest, clock, function::arguments},
+    model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId, Private},
+    wire::{Refusal, block::DAG_CBOR, cid_of, dagcbor},
 };
 
 /// A call that is ready to be placed.
@@ -45,6 +37,11 @@ pub(crate) struct Prepared {
     pub(crate) blocks: Vec<Block>,
     /// The input rides along, so nobody need hold it.
     pub(crate) input_rides: bool,
+    /// Of a private invocation: what its executors open and seal with.
+    pub(crate) private: Option<Private>,
+    /// Tells a sealed input from others: the same is sealed anew each time.
+    /// Stays on this node.
+    pub(crate) plain_input: Option<Cid>,
     /// The one peer that may run it, where one was named.
     pub(crate) only: Option<PeerId>,
     /// How it was asked for.
@@ -65,6 +62,8 @@ pub(super) struct Parcel {
     limits: Limits,
     blocks: Vec<Block>,
     input_rides: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    private: Option<Private>,
     request: InvokeRequest,
     submitted_ms: u64,
 }
@@ -79,6 +78,7 @@ impl Parcel {
             limits: prepared.limits,
             blocks: prepared.blocks.clone(),
             input_rides: prepared.input_rides,
+            private: prepared.private.clone(),
             request: prepared.request.clone(),
             submitted_ms: prepared.submitted_ms,
         }
@@ -103,6 +103,8 @@ impl Parcel {
             limits: self.limits,
             blocks: self.blocks,
             input_rides: self.input_rides,
+            private: self.private,
+            plain_input: None,
             only: self.request.executor.as_deref().map(peer).transpose()?,
             request: self.request,
             submitted: now.checked_sub(age).unwrap_or(now),
@@ -115,7 +117,7 @@ impl Prepared {
     /// Prepares `request`.
     pub(crate) async fn make(
         parts: &Parts,
-        request: InvokeRequest,
+        mut request: InvokeRequest,
         input: Option<ByteStream>,
     ) -> Result<Self, Failure> {
         let (submitted, submitted_ms) = (Instant::now(), clock::unix_ms());
@@ -126,25 +128,28 @@ impl Prepared {
             .await?;
         let only = request.executor.as_deref().map(peer).transpose()?;
         let args = arguments(&manifest, &request.args)?;
-        let (input, input_block) = match input {
-            Some(bytes) => taken(parts, bytes, invocation).await?,
-            None => (named(parts, &request).await?, None),
+        let private = input::private(&mut request, input.is_some())?;
+        let is_unlike_any = !manifest.pure || private.is_some();
+        let nonce = is_unlike_any.then(|| format!("{:032x}", random()));
+        let key = private.as_ref().map(|private| &private.key);
+        let input = match input {
+            Some(bytes) => Input::taken(parts, bytes, invocation, key).await?,
+            None => Input::named(parts, &request).await?,
         };
-        let nonce = (!manifest.pure).then(|| format!("{:032x}", random()));
         let call = Call {
             function,
             entry: request.entry.clone(),
             args,
-            input,
+            input: input.cid,
             fuel: request.fuel,
             nonce,
         };
         let call_block = block(&call)?;
         let call_cid = call_block.cid;
-        let input_rides = input_block.is_some();
+        let input_rides = input.block.is_some();
         let blocks: Vec<Block> = [call_block, block(&manifest)?]
             .into_iter()
-            .chain(input_block)
+            .chain(input.block)
             .collect();
         parts.content.remember(blocks.iter().cloned())?;
         let limits = request.limits.map_or(manifest.limits, |limits| {
@@ -158,6 +163,8 @@ impl Prepared {
             limits,
             blocks,
             input_rides,
+            private,
+            plain_input: input.plain,
             only,
             request,
             submitted,
@@ -185,64 +192,11 @@ impl Prepared {
     }
 }
 
-async fn named(parts: &Parts, request: &InvokeRequest) -> Result<Option<Cid>, Failure> {
-    match &request.input {
-        None => Ok(None),
-        Some(path) => parts
-            .functions
-            .resolve_path(path, request.fetch_timeout)
-            .await
-            .map(Some),
-    }
-}
-
-/// Reads a stream: a small one into a block, a large one into Kubo.
-async fn taken(
-    parts: &Parts,
-    mut bytes: ByteStream,
-    invocation: InvocationId,
-) -> Result<(Option<Cid>, Option<Block>), Failure> {
-    let mut head = BytesMut::new();
-    while head.len() <= RIDE_ALONG_BYTES {
-        match bytes.next().await {
-            Some(piece) => head.extend_from_slice(&piece.map_err(|e| broken(&e))?),
-            None => {
-                let data = head.to_vec();
-                let cid = cid_of(RAW, &data);
-                return Ok((Some(cid), Some(Block { cid, data })));
-            }
-        }
-    }
-    let whole = stream::iter([Ok::<Bytes, std::io::Error>(head.freeze())])
-        .chain(bytes)
-        .boxed();
-    let pin_name = Some(format!("timerose/input/{invocation}"));
-    let options = kubo::Add {
-        pin: true,
-        pin_name,
-        ..kubo::Add::default()
-    };
-    let added = parts
-        .kubo
-        .add(kubo::AddBody::stream("input", whole), &options)
-        .await
-        .map_err(|e| unreachable_kubo(&e, "adding the input"))?;
-    Ok((Some(added.cid), None))
-}
-
 fn peer(text: &str) -> Result<PeerId, Failure> {
     text.parse().map_err(|_| {
         Failure::new(Class::User, "bad_peer", format!("{text:?} is no peer ID"))
             .with_hint("list the nodes of the mesh with: timerose node ls")
     })
-}
-
-fn broken(error: &std::io::Error) -> Failure {
-    Failure::new(
-        Class::User,
-        "input_broken",
-        format!("the input broke off: {error}"),
-    )
 }
 
 fn block<T: serde::Serialize>(value: &T) -> Result<Block, Failure> {

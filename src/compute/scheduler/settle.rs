@@ -11,7 +11,7 @@ use crate::{
         Failure, Finished, clock,
         content::{is_directory, unreachable_kubo},
         forwarded::explained,
-        memo::Known,
+        memo::{Known, Memo},
     },
     kubo::PinAdd,
     model::{Cid, Class, LeaseId, Outcome, Receipt},
@@ -60,7 +60,11 @@ impl Driver {
         cached: bool,
     ) -> Result<Finished, Failure> {
         let Outcome::Ok {
-            output, logs, exit, ..
+            output,
+            logs,
+            exit,
+            archive,
+            ..
         } = receipt.outcome
         else {
             return Err(Failure::new(
@@ -69,33 +73,20 @@ impl Driver {
                 "a failure was taken for a result",
             ));
         };
-        let mut blocks = known.blocks;
-        let kept_blocks = blocks.clone();
-        blocks.extend(self.prepared.blocks.iter().take(1).cloned());
-        let cid = self.parts.memo.learn(
-            &known.receipt,
-            &receipt,
-            blocks,
-            self.prepared.manifest.pure,
-        );
+        let cid = self.learn(&receipt, &known).await;
         if matches!(self.door, Door::Durable(_)) {
-            self.keep_output(&output, &kept_blocks).await?;
+            self.keep_output(&output, &known.blocks).await?;
         }
-        if self.prepared.request.pin {
-            let name = Some(format!("timerose/kept/{}", self.prepared.invocation));
-            let options = PinAdd {
-                name,
-                ..PinAdd::default()
-            };
-            let pinned = self.parts.kubo.pin_add(&output, &options).await;
-            pinned.map_err(|e| unreachable_kubo(&e, "pinning the output"))?;
-        }
+        self.pin_for_good(&output).await?;
         Ok(Finished {
             invocation: self.prepared.invocation.to_string(),
             call: self.prepared.call_cid.to_string(),
             function: self.prepared.call.function.to_string(),
             output: output.to_string(),
-            is_directory: self.is_directory(&output).await,
+            is_directory: match receipt.private {
+                true => archive,
+                false => self.is_directory(&output).await,
+            },
             receipt: cid.to_string(),
             executor: receipt.executor,
             cached,
@@ -109,7 +100,33 @@ impl Driver {
             exit,
             usage: receipt.usage,
             logs: logs.map(|cid| cid.to_string()),
+            private: receipt.private,
         })
+    }
+
+    /// Remembers a receipt and the blocks that go with it; gives its CID. What
+    /// is private and durable is on disk then.
+    async fn learn(&self, receipt: &Receipt, known: &Known) -> Cid {
+        let call = self.prepared.blocks.iter().take(1);
+        let blocks: Vec<_> = known.blocks.iter().chain(call).cloned().collect();
+        if receipt.private {
+            let rows = Memo::rows(&known.receipt, receipt, &blocks, false);
+            self.keep_rows(rows).await;
+        }
+        let (memo, is_pure) = (&self.parts.memo, self.prepared.manifest.pure);
+        memo.learn(&known.receipt, receipt, blocks, is_pure)
+    }
+
+    async fn pin_for_good(&self, output: &Cid) -> Result<(), Failure> {
+        if !self.prepared.request.pin {
+            return Ok(());
+        }
+        let options = PinAdd {
+            name: Some(format!("timerose/kept/{}", self.prepared.invocation)),
+            ..PinAdd::default()
+        };
+        let pinned = self.parts.kubo.pin_add(output, &options).await;
+        pinned.map_err(|e| unreachable_kubo(&e, "pinning the output"))
     }
 
     /// An earlier receipt of the same call.

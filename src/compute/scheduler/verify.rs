@@ -7,7 +7,7 @@ use moka::sync::Cache;
 
 use super::prepare::Prepared;
 use crate::{
-    compute::Failure,
+    compute::{Failure, private},
     model::{Binding, Cid, Class, Delivery, LeaseId, PeerId, Receipt},
     wire::{
         self, Refusal,
@@ -91,6 +91,8 @@ pub(super) fn verify(
         wire::verify_block(&block.cid, &block.data)
             .map_err(|error| format!("{}: {error}", block.cid))?;
     }
+    let key = asked.private.as_ref().map(|private| &private.key);
+    private::check(&receipt, delivery, key)?;
     Ok(Verified { receipt, is_memo })
 }
 

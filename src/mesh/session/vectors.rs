@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::handshake::{Face, Handshake, Heard, Party};
 use crate::{
-    model::{Call, Message},
+    model::{Call, ContentKey, Message},
     wire::{
         Address,
         binding::signing_bytes,
-        block::DAG_CBOR,
+        block::{DAG_CBOR, RAW},
         body::{Ack, Empty, Frame, Hello, SessionId},
         cid_of, dagcbor,
         envelope::{self, Content, Expect, Header, Kind, VERSION},
+        private::{KeyedDigest, Opening, Part, SALT_BYTES, Sealing},
         receipt,
         seal::{Keys, Secret},
         testing::{NOW, Node, receipt as unsigned},
@@ -148,6 +149,41 @@ fn call() -> Call {
     }
 }
 
+const SALT: [u8; SALT_BYTES] = [4; SALT_BYTES];
+
+fn content_key() -> ContentKey {
+    ContentKey::of([3; 32])
+}
+
+fn sealed(part: Part, plain: &[u8]) -> Vec<u8> {
+    let mut sealing = Sealing::new(&content_key(), part, SALT).unwrap();
+    let begun = sealing.push(plain).unwrap();
+    [begun, sealing.end().unwrap()].concat()
+}
+
+/// More than a chunk: the bytes 0 to 250, again and again.
+fn long() -> Vec<u8> {
+    (0..=250).cycle().take(70_000).collect()
+}
+
+/// Content of a private invocation.
+fn private() -> Value {
+    let plain = b"content";
+    let mut digest = KeyedDigest::new(&content_key()).unwrap();
+    digest.push(plain);
+    json!({
+        "content_key": hex(content_key().bits()),
+        "salt": hex(&SALT),
+        "plain": hex(plain),
+        "digest": hex(&digest.end()),
+        "sealed_input": hex(&sealed(Part::Input, plain)),
+        "sealed_output": hex(&sealed(Part::Output, plain)),
+        "sealed_logs": hex(&sealed(Part::Logs, plain)),
+        "long_plain": "70,000 bytes, the one at i being i mod 251",
+        "long_sealed_output_cid": cid_of(RAW, &sealed(Part::Output, &long())).to_string(),
+    })
+}
+
 fn vectors() -> Value {
     let (a, b) = (Side::new(1), Side::new(2));
     let session = session(&a, &b);
@@ -176,6 +212,7 @@ fn vectors() -> Value {
         "call_cid": cid_of(DAG_CBOR, &call).to_string(),
         "receipt_of_b": hex(&signed),
         "receipt_cid": cid_of(DAG_CBOR, &signed).to_string(),
+        "private": private(),
     })
 }
 
@@ -215,6 +252,11 @@ fn the_published_bytes_are_understood() {
         panic!("no frame");
     };
     assert_eq!(sealed.open(&b.keys(&a, &id)).unwrap(), frame());
+    let private = &published["private"];
+    let mut opening = Opening::new(&content_key(), Part::Output);
+    let begun = opening.push(&bytes(&private["sealed_output"])).unwrap();
+    let opened = [begun, opening.end().unwrap()].concat();
+    assert_eq!(opened, bytes(&private["plain"]));
     let (receipt, verified) = receipt::open(&bytes(&published["receipt_of_b"])).unwrap();
     assert_eq!((verified.executor, receipt.attempt), (b.node.peer, 1));
 }
