@@ -13,6 +13,7 @@ mod journal;
 pub(super) mod leases;
 mod meter;
 mod output;
+mod parts;
 mod presence;
 mod private;
 mod room;
@@ -21,111 +22,35 @@ mod stats;
 mod tail;
 mod unpack;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cid::Cid;
-use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub use self::parts::Config;
 use self::{
     beats::Beats,
-    folders::Folders,
     leases::{Leases, Offered},
     meter::Meter,
     room::Room,
-    stats::Stats,
 };
-pub(crate) use self::{journal::Journal, presence::claimed_bytes};
-use super::{allow::Allow, clock, content::Content, memo::Memo};
+pub(crate) use self::{journal::Journal, parts::Parts, presence::claimed_bytes};
+use super::{allow::Allow, clock};
 use crate::{
-    kubo,
-    mesh::{Address, Identity, Mesh},
+    mesh::Address,
     model::{
         Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
     },
-    sandbox::Sandbox,
     task::Tasks,
 };
 
-/// How long a proof that an input lies here whole stays good.
-const PRESENCE_TTL: Duration = Duration::from_secs(10);
 /// How long an acceptance waits for a result that makes it needless.
 const ACCEPT_DELAY: Duration = Duration::from_millis(5);
 /// Functions named in an advert.
 const WARM_FUNCTIONS: usize = 32;
-
-/// Settings of an executor.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Attempts that run at once.
-    pub slots: u32,
-    /// Attempts that may wait for a slot; more are declined.
-    pub max_queued: u32,
-    /// Bytes of memory that running attempts may ask for together.
-    pub max_memory_bytes: u64,
-    /// Folder for attempts, each in a folder of its own while it runs.
-    pub work_dir: PathBuf,
-    /// Folder for code.
-    pub cache_dir: PathBuf,
-    /// The operator's labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// What an executor is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct Parts {
-    pub(crate) config: Config,
-    pub(crate) kubo: kubo::Client,
-    pub(crate) mesh: Mesh,
-    pub(crate) identity: Identity,
-    pub(crate) sandbox: Arc<dyn Sandbox>,
-    pub(crate) content: Content,
-    pub(crate) memo: Memo,
-    pub(crate) stats: Stats,
-    pub(crate) presences: Cache<Cid, Presence>,
-    pub(crate) journal: Option<Journal>,
-    pub(crate) folders: Folders,
-}
-
-impl Parts {
-    /// Parts with empty memories.
-    pub(crate) fn new(
-        config: Config,
-        kubo: kubo::Client,
-        mesh: Mesh,
-        identity: Identity,
-        sandbox: Arc<dyn Sandbox>,
-        content: Content,
-        memo: Memo,
-    ) -> Self {
-        let presences = Cache::builder()
-            .max_capacity(1_024)
-            .time_to_live(PRESENCE_TTL)
-            .build();
-        let folders = Folders::new(config.work_dir.clone());
-        Self {
-            config,
-            kubo,
-            mesh,
-            identity,
-            sandbox,
-            content,
-            memo,
-            stats: Stats::default(),
-            presences,
-            journal: None,
-            folders,
-        }
-    }
-
-    /// The same with a journal: without one, durable leases are declined.
-    pub(crate) fn with_journal(self, journal: Option<Journal>) -> Self {
-        Self { journal, ..self }
-    }
-}
 
 /// A running executor. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -103,7 +103,11 @@ async fn hostile_code_ends_in_time_and_leaves_the_node_as_light_as_before() {
         node.anonymous_bytes() < before + SLACK_BYTES
     })
     .await;
-    assert!(node.attempts().is_empty(), "{:?}", node.attempts());
+    assert!(
+        node.left_by_attempts().is_empty(),
+        "{:?}",
+        node.left_by_attempts()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

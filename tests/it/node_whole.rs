@@ -1,6 +1,9 @@
 //! A whole node: `timerose daemon` itself beside a fake Kubo.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use timerose::{
@@ -95,10 +98,11 @@ impl WholeNode {
         kib.sum::<u64>() << 10
     }
 
-    /// Folders of attempts that are still there.
-    pub(crate) fn attempts(&self) -> Vec<PathBuf> {
-        let work = std::fs::read_dir(self.sidecar.home().join("work")).unwrap();
-        work.map(|entry| entry.unwrap().path()).collect()
+    /// What attempts left: all but empty folders, which the next ones use.
+    pub(crate) fn left_by_attempts(&self) -> Vec<PathBuf> {
+        let mut left = files_below(&self.sidecar.home().join("work"));
+        left.sort();
+        left
     }
 
     /// Submits `request`, waits until an executor took it and then until it
@@ -119,4 +123,15 @@ impl WholeNode {
         }
         placed.expect("it was placed")
     }
+}
+
+/// Whatever is below a folder that is no folder itself.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let below = paths.map(|path| match path.is_dir() && !path.is_symlink() {
+        true => files_below(&path),
+        false => vec![path],
+    });
+    below.flatten().collect()
 }
