@@ -32,6 +32,7 @@ mod verify;
 
 use std::{sync::Arc, time::Duration};
 
+use moka::sync::Cache;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -94,6 +95,7 @@ pub struct Scheduler {
     placement: Placement,
     queue: Arc<Queue>,
     followers: Arc<Followers>,
+    fresh: Cache<String, Prepared>,
     tasks: Tasks,
 }
 
@@ -112,6 +114,7 @@ impl Scheduler {
             placement,
             queue: Arc::default(),
             followers: Arc::default(),
+            fresh: durable::fresh(),
             tasks: tasks.clone(),
         };
         let asking = scheduler.clone();

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -26,12 +27,16 @@ use super::{
 use crate::{
     compute::{ByteStream, Failure, InvokeRequest, Record, function::of_store},
     model::Class,
-    store::{InvocationRow, Key, Ledger, Submitted},
+    store::{InvocationRow, Key, Ledger, Store, Submitted},
     wire::dagcbor,
 };
 
 /// Durable invocations that are driven at once; all others wait on disk.
 const MAX_DRIVEN: usize = 128;
+/// Bytes of submissions that are not read back from disk for their first turn.
+const MAX_FRESH_BYTES: u64 = 4 << 20;
+/// Of one of them, beside its blocks.
+const PREPARED_BYTES: usize = 4 << 10;
 
 impl Scheduler {
     /// Submits a call that outlives its caller and this process; gives its
@@ -79,6 +84,7 @@ impl Scheduler {
         }
         match submitted.map_err(|e| of_store(&e))? {
             Submitted::New => {
+                self.fresh.insert(id.clone(), prepared);
                 self.queue.push(&id, Instant::now(), 0);
                 self.open.record(&id)
             }
@@ -231,13 +237,12 @@ impl Scheduler {
         self.queue.push(&id, Instant::now(), 0);
     }
 
-    /// What a turn of an open invocation takes, from its rows.
+    /// What a turn of an open invocation takes.
     fn turn(&self, id: &str) -> Option<Turn> {
-        let store = &self.parts.store;
-        let row = store.open_invocation(id).ok()??;
-        let prepared = dagcbor::decode::<Parcel>(&row.body).ok()?.open().ok()?;
-        let attempts = store.attempts(id).ok()?;
-        let tried: Vec<Kept> = attempts.into_iter().filter_map(kept).collect();
+        let (prepared, tried) = match self.fresh.remove(id) {
+            Some(prepared) => (prepared, Vec::new()),
+            None => of_rows(&self.parts.store, id)?,
+        };
         let (mailbox, heard) = mpsc::channel(MAX_EVENTS);
         let cancel = self.open.attach(id, &mailbox)?;
         let _too_large_ones_are_in_kubo =
@@ -264,6 +269,27 @@ impl Scheduler {
             queue: Arc::clone(&self.queue),
         })
     }
+}
+
+/// Submissions that are still in hand when their first turn comes; what does
+/// not fit is read back from disk.
+pub(super) fn fresh() -> Cache<String, Prepared> {
+    let weigh = |_: &String, prepared: &Prepared| {
+        let bytes: usize = prepared.blocks.iter().map(|block| block.data.len()).sum();
+        u32::try_from(bytes + PREPARED_BYTES).unwrap_or(u32::MAX)
+    };
+    Cache::builder()
+        .max_capacity(MAX_FRESH_BYTES)
+        .weigher(weigh)
+        .build()
+}
+
+/// An open invocation and what was tried of it, from their rows.
+fn of_rows(store: &Store, id: &str) -> Option<(Prepared, Vec<Kept>)> {
+    let row = store.open_invocation(id).ok()??;
+    let prepared = dagcbor::decode::<Parcel>(&row.body).ok()?.open().ok()?;
+    let attempts = store.attempts(id).ok()?;
+    Some((prepared, attempts.into_iter().filter_map(kept).collect()))
 }
 
 /// One turn of one durable invocation.
