@@ -57,7 +57,7 @@ use crate::{
 };
 
 /// How long a wish for the end waits to see it.
-const CANCEL_WAIT: Duration = Duration::from_secs(10);
+const CANCEL_WAIT: Duration = Duration::from_secs(3);
 /// Events that may wait for a slow door.
 const MAX_EVENTS: usize = 64;
 
@@ -235,7 +235,7 @@ impl Scheduler {
         let record = self.open.record(name)?;
         self.keep_cancel(&record.invocation).await?;
         self.open.cancel(&record.invocation);
-        self.queue.hurry(&record.invocation);
+        self.end_waiting(&record.invocation);
         self.wait(&record.invocation, CANCEL_WAIT).await
     }
 

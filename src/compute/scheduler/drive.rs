@@ -112,11 +112,12 @@ impl Driver {
     /// Runs a durable invocation to its end, or until it has to wait for
     /// executors; `kept` is what was tried before.
     pub(super) async fn drive_on(self, kept: Vec<Kept>, heard: mpsc::Receiver<Heard>) -> Driven {
-        if kept.is_empty()
-            && let Some(finished) = self.remembered().await
-        {
-            self.finish(Ok(finished), None).await;
-            return Driven::Over;
+        if kept.is_empty() {
+            let remembered = self.cancel.run_until_cancelled(self.remembered()).await;
+            if let Some(finished) = remembered.flatten() {
+                self.finish(Ok(finished), None).await;
+                return Driven::Over;
+            }
         }
         let (life, offers) = Lifecycle::resumed(self.bounds(), kept, Instant::now());
         let course = Course::new(life, Found::default());
@@ -200,7 +201,12 @@ impl Driver {
 
     async fn end(&self, course: &mut Course, end: Result<LeaseId, Failure>) {
         let end = match end {
-            Ok(lease) => self.accept(course, lease).await,
+            Ok(lease) => {
+                let accepted = self.accept(course, lease);
+                // It counts once it is on disk: until then a wish for the end wins.
+                let accepted = self.cancel.run_until_cancelled(accepted).await;
+                accepted.unwrap_or_else(|| Err(cancelled()))
+            }
             Err(failure) => Err(failure),
         };
         self.finish(end, course.receipt_of_failure.take()).await;

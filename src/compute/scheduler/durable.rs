@@ -182,6 +182,20 @@ impl Scheduler {
         kept.map_err(|e| of_store(&e))
     }
 
+    /// What waits for its turn and is to end gets one at once, whoever is
+    /// before it.
+    pub(super) fn end_waiting(&self, invocation: &str) {
+        if !self.queue.remove(invocation) {
+            return;
+        }
+        let (scheduler, id) = (self.clone(), invocation.to_owned());
+        self.tasks.spawn("invocation", async move {
+            if let Some(turn) = scheduler.turn(&id) {
+                turn.driven(id, 0).await;
+            }
+        });
+    }
+
     async fn unbury(&self, invocation: &str, body: Option<Vec<u8>>) -> Result<(), Failure> {
         let unburied = self.ledger()?.unbury(invocation.to_owned(), body).await;
         match unburied.map_err(|e| of_store(&e))? {
@@ -278,12 +292,16 @@ struct Turn {
 impl Turn {
     /// Drives it; what finds no executor waits for another turn.
     async fn driven(self, id: String, searches: u32) {
-        let deadline = self.driver.prepared.deadline();
+        let (deadline, cancel) = (self.driver.prepared.deadline(), self.driver.cancel.clone());
         let driven = self.driver.drive_on(self.tried, self.heard).await;
         if driven == Driven::Parked {
             self.open.detach(&id);
             let due = (Instant::now() + pause(searches)).min(deadline);
             self.queue.push(&id, due, searches.saturating_add(1));
+            if cancel.is_cancelled() {
+                // It came too late to be taken out of the line.
+                self.queue.push(&id, Instant::now(), searches);
+            }
         }
     }
 }
