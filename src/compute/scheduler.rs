@@ -8,6 +8,7 @@
 mod bounds;
 mod brake;
 mod budget;
+mod doubt;
 mod drive;
 mod durable;
 mod ends;
@@ -102,6 +103,7 @@ impl Scheduler {
         let placement = Placement::new(parts.mesh.clone(), tasks.clone());
         let open = Open::new(
             parts.store.clone(),
+            parts.mesh.me().peer,
             parts.config.max_open,
             parts.config.lease_ttl,
         );
@@ -139,11 +141,6 @@ impl Scheduler {
             }
             other => debug!(message.kind = other.kind(), "not for a scheduler"),
         }
-    }
-
-    /// The link to a peer broke.
-    pub(crate) fn unlinked(&self, peer: &Address) {
-        self.open.unlinked(peer);
     }
 
     /// Submits a call; the events end with its result. Dropping the receiver

@@ -34,6 +34,8 @@ const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heartbeats per ttl, and how many may be missing before a pure call is
 /// tried elsewhere as well.
 const HEARTBEATS_PER_TTL: u32 = 4;
+/// The share of a ttl that a heartbeat may be late.
+const LATE: u32 = 25;
 
 /// One invocation under way.
 pub(super) struct Driver {
@@ -364,7 +366,7 @@ impl Driver {
         Bounds {
             max_attempts: self.parts.config.max_attempts,
             lease_ttl: ttl,
-            suspect_after: ttl / HEARTBEATS_PER_TTL * 2 + ttl / 20,
+            suspect_after: ttl / HEARTBEATS_PER_TTL * 2 + ttl / LATE,
             offer_timeout: OFFER_TIMEOUT,
             deadline: self.prepared.deadline(),
             is_pure: self.prepared.manifest.pure,
