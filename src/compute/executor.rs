@@ -37,6 +37,7 @@ use self::{
 pub(crate) use self::{journal::Journal, presence::claimed_bytes};
 use super::{allow::Allow, clock, content::Content, memo::Memo};
 use crate::{
+    crash::{self, Point},
     kubo,
     mesh::{Address, Identity, Mesh},
     model::{
@@ -340,6 +341,7 @@ impl Executor {
                 let reason = "cannot keep a journal".to_owned();
                 return e.send(from, Message::Decline { lease, reason });
             }
+            crash::at(Point::LeaseJournalled);
             if offer.durable && cancel.is_cancelled() {
                 // It was ended, and forgotten, before it stood in the journal.
                 return e.settle(lease);
@@ -405,6 +407,7 @@ impl Executor {
         };
         if is_durable {
             self.journalled(lease, &from, Some(&delivery)).await;
+            crash::at(Point::ReceiptJournalled);
         }
         match self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
             Some(owner) => self.send(owner, Message::Result(delivery)),

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     compute::{Failure, Finished, InvocationEvent},
+    crash::{self, Point},
     mesh::Address,
     model::{Assignment, Delivery, LeaseId, Message, PeerId},
     store::Ledger,
@@ -403,6 +404,7 @@ impl Driver {
             return;
         };
         self.keep_end(&record, &end).await;
+        crash::at(Point::ResultAccepted);
         self.open.close(&invocation);
         let (receipt, executor) = receipt.unzip();
         let last = match end {

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     compute::{ByteStream, Failure, InvokeRequest, Record, function::of_store},
+    crash::{self, Point},
     model::Class,
     store::{InvocationRow, Key, Ledger, Submitted},
     wire::dagcbor,
@@ -79,6 +80,7 @@ impl Scheduler {
         }
         match submitted.map_err(|e| of_store(&e))? {
             Submitted::New => {
+                crash::at(Point::SubmissionKept);
                 self.queue.push(&id, Instant::now(), 0);
                 self.open.record(&id)
             }
