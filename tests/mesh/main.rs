@@ -33,5 +33,6 @@ mod overload;
 mod placement;
 mod process;
 mod process_disk;
+mod recovery;
 mod streams;
 mod torture;
