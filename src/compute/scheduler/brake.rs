@@ -83,8 +83,12 @@ impl Brake {
         }
     }
 
-    /// `peer` spoke.
+    /// `peer` spoke. If all were missing until now, the others may follow one
+    /// by one: TCP speaks up to as long again after a cut.
     pub(super) fn heard(&mut self, peer: &PeerId, now: Instant) {
+        if self.is_overdue(peer, now) {
+            self.pull(now);
+        }
         if let Some(holder) = self.holders.get_mut(peer) {
             (holder.heard, holder.broke, holder.is_spent) = (now, None, false);
         }
@@ -250,13 +254,14 @@ mod tests {
     async fn losses_that_are_further_apart_than_a_ttl_are_no_mass_failure() {
         let now = Instant::now();
         let (mut brake, peers) = over(5, now);
-        for (step, peer) in (0..).zip(&peers[..3]) {
-            let at = now + TTL * step * 2;
-            for other in &peers[3..] {
-                brake.heard(other, at);
+        let mut at = now;
+        for lost in 0..3 {
+            for _ in 0..8 {
+                at += TTL / 4;
+                peers[lost..].iter().for_each(|peer| brake.heard(peer, at));
             }
-            brake.broke(peer, at);
-            assert_eq!(brake.hold(None, at), None, "loss {step}");
+            brake.broke(&peers[lost], at);
+            assert_eq!(brake.hold(None, at), None, "loss {lost}");
         }
     }
 
@@ -339,6 +344,9 @@ mod tests {
         let now = Instant::now();
         let (mut brake, peers) = over(4, now);
         let suspicion = now + TTL / 2 + TTL / 20;
+        for peer in &peers[1..] {
+            brake.heard(peer, now + TTL / 4);
+        }
         brake.heard(&peers[1], suspicion - TTL / 5);
         brake.heard(&peers[2], suspicion - TTL / 10);
         assert_eq!(brake.hold(Some(now), suspicion), None);
@@ -359,5 +367,27 @@ mod tests {
         assert_eq!(again, Some(now + beat * 2));
         let held = brake.hold(Some(now), now + beat * 2);
         assert_eq!(held, Some(now + beat * 2 + TTL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_that_speaks_after_the_silence_of_all_makes_none_of_the_others_dead() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(3, now);
+        let healed = now + TTL / 2;
+        brake.heard(&peers[0], healed);
+        let suspicion = now + TTL / 2 + TTL / 20;
+        assert_eq!(brake.hold(Some(now), suspicion), Some(healed + TTL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_speaks_late_while_others_do_pulls_nothing() {
+        let now = Instant::now();
+        let (mut brake, peers) = over(3, now);
+        let late = now + TTL / 2;
+        for peer in &peers[1..] {
+            brake.heard(peer, now + TTL / 4);
+        }
+        brake.heard(&peers[0], late);
+        assert!(!brake.is_pulled(late));
     }
 }
