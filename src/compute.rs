@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     kubo,
-    mesh::{Event, Identity, Mesh},
+    mesh::{DownReason, Event, Identity, Interruption, Mesh},
     model::{Advert, Block, Call, Cid, Receipt},
     sandbox::Sandbox,
     store::{Ledger, Store},
@@ -159,7 +159,13 @@ impl Compute {
                 self.executor.linked();
                 self.scheduler.linked(&peer);
             }
-            Event::Interrupted(peer) | Event::Down(peer, _) => self.scheduler.unlinked(&peer),
+            Event::Interrupted(peer, Interruption::Ended)
+            | Event::Down(peer, DownReason::Left | DownReason::Restarted) => {
+                self.scheduler.unlinked(&peer);
+            }
+            Event::Interrupted(peer, Interruption::Silent) | Event::Down(peer, _) => {
+                self.scheduler.fell_silent(&peer);
+            }
         }
     }
 

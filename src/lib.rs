@@ -38,6 +38,7 @@ pub mod api;
 pub mod cli;
 pub mod compute;
 pub mod config;
+mod crash;
 pub mod kubo;
 pub mod mesh;
 pub mod model;

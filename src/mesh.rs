@@ -55,7 +55,7 @@ pub use self::{
     directory::{Known, Remembered},
     discovery::{Hint, Query, Source},
     error::Error,
-    event::Event,
+    event::{Event, Interruption},
     health::{Counters, Health},
     identity::Identity,
     session::DownReason,

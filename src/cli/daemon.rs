@@ -61,6 +61,8 @@ const GRACE: Duration = Duration::from_millis(2_500);
 
 impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result<(), Stop> {
+        #[cfg(debug_assertions)]
+        arm();
         let config = cx.config(self.flags()?)?;
         let log = config.log.clone();
         cx.start_logs(&log.level, log.format)?;
@@ -170,5 +172,17 @@ impl Signals {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
         }
+    }
+}
+
+/// Arms the point of death that a test names.
+#[cfg(debug_assertions)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command may read the environment"
+)]
+fn arm() {
+    if let Ok(point) = std::env::var("TIMEROSE_CRASH_AT") {
+        crate::crash::arm(point);
     }
 }

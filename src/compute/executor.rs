@@ -40,6 +40,7 @@ use self::{
 pub(crate) use self::{journal::Journal, parts::Parts, presence::claimed_bytes};
 use super::{allow::Allow, clock};
 use crate::{
+    crash::{self, Point},
     mesh::Address,
     model::{
         Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
@@ -272,6 +273,7 @@ impl Executor {
                 let reason = "cannot keep a journal".to_owned();
                 return e.send(from, Message::Decline { lease, reason });
             }
+            crash::at(Point::LeaseJournalled);
             if offer.durable && cancel.is_cancelled() {
                 // It was ended, and forgotten, before it stood in the journal.
                 return e.settle(lease);
@@ -337,6 +339,7 @@ impl Executor {
         };
         if is_durable {
             self.journalled(lease, &from, Some(&delivery)).await;
+            crash::at(Point::ReceiptJournalled);
         }
         match self.with_leases(|leases| leases.finished(lease, delivery.clone())) {
             Some(owner) => self.send(owner, Message::Result(delivery)),

@@ -8,6 +8,7 @@
 mod bounds;
 mod brake;
 mod budget;
+mod doubt;
 mod drive;
 mod durable;
 mod ends;
@@ -59,7 +60,7 @@ use crate::{
 };
 
 /// How long a wish for the end waits to see it.
-const CANCEL_WAIT: Duration = Duration::from_secs(10);
+const CANCEL_WAIT: Duration = Duration::from_secs(3);
 /// Events that may wait for a slow door.
 const MAX_EVENTS: usize = 64;
 
@@ -105,6 +106,7 @@ impl Scheduler {
         let placement = Placement::new(parts.mesh.clone(), tasks.clone());
         let open = Open::new(
             parts.store.clone(),
+            parts.mesh.me().peer,
             parts.config.max_open,
             parts.config.lease_ttl,
         );
@@ -143,11 +145,6 @@ impl Scheduler {
             }
             other => debug!(message.kind = other.kind(), "not for a scheduler"),
         }
-    }
-
-    /// The link to a peer broke.
-    pub(crate) fn unlinked(&self, peer: &Address) {
-        self.open.unlinked(peer);
     }
 
     /// Submits a call; the events end with its result. Dropping the receiver
@@ -239,7 +236,7 @@ impl Scheduler {
         let record = self.open.record(name)?;
         self.keep_cancel(&record.invocation).await?;
         self.open.cancel(&record.invocation);
-        self.queue.hurry(&record.invocation);
+        self.end_waiting(&record.invocation);
         self.wait(&record.invocation, CANCEL_WAIT).await
     }
 

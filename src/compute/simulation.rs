@@ -7,6 +7,7 @@
 //! first, told afterwards. No I/O, no waiting.
 
 mod checker;
+mod doubt;
 mod executor;
 mod owner;
 mod world;

@@ -20,7 +20,16 @@ pub enum Event {
     /// A session began.
     Up(Address),
     /// The stream of a living session broke; its traffic goes on over pubsub.
-    Interrupted(Address),
+    Interrupted(Address, Interruption),
     /// A session ended, or none came to be; what was not acknowledged is void.
     Down(Address, DownReason),
+}
+
+/// How a stream broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// It was closed at its other end, or by a Kubo that knows it is over.
+    Ended,
+    /// Nothing came over it; it may be this node that is cut off.
+    Silent,
 }

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use self::conversation::{Conversation, Ended};
 use super::{
     config::Carrier,
-    event::Event,
+    event::{Event, Interruption},
     shared::{Shared, fresh_secret},
 };
 use crate::{
@@ -162,20 +162,22 @@ async fn converse(shared: &Shared, socket: TcpStream, dialled: Option<Address>) 
         }
     };
     debug!(peer.id = %peer, %ended, "a stream ended");
-    if ended != Ended::Replaced {
-        blame(shared, peer).await;
+    match ended {
+        Ended::Replaced => {}
+        Ended::Silent => blame(shared, peer, Interruption::Silent).await,
+        _ => blame(shared, peer, Interruption::Ended).await,
     }
     true
 }
 
 /// Tells the roles that a peer's stream broke, unless it was the own Kubo.
-async fn blame(shared: &Shared, peer: Address) {
+async fn blame(shared: &Shared, peer: Address, how: Interruption) {
     shared.watch.nudge();
     sleep(BLAME_PAUSE).await;
     if shared.is_kubo_up() {
         shared.change(|state| {
             state.counters.streams_broken += 1;
-            state.events.push_back(Event::Interrupted(peer));
+            state.events.push_back(Event::Interrupted(peer, how));
         });
     }
 }

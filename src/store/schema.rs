@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::Error;
+use crate::crash::{self, Point};
 
 /// So much of the file is mapped.
 const MAPPED_BYTES: u32 = 256 << 20;
@@ -77,6 +78,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
         for (since, tables) in [(1, TABLES), (2, DURABLE_TABLES), (3, PRIVATE_TABLES)] {
             if found < since {
                 make.execute_batch(tables).map_err(of)?;
+                crash::at(Point::SchemaHalfMade);
             }
         }
         make.pragma_update(None, "user_version", SCHEMA)

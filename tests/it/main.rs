@@ -35,6 +35,7 @@ mod mesh_messages;
 mod mesh_node;
 mod mesh_restarts;
 mod mesh_search;
+mod node_crash;
 mod node_disk;
 mod node_durable;
 mod node_errors;

@@ -118,6 +118,31 @@ async fn a_cancelled_one_stays_cancelled_over_a_restart() {
     assert_eq!(node.client().records(false).await.unwrap(), []);
 }
 
+/// More than are driven at once.
+const LINE: u32 = 136;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_in_line_is_cancelled_without_waiting_for_its_turn() {
+    let node = WholeNode::start(&FakeNet::new(), &[]).await;
+    let endless = InvokeRequest {
+        function: node.deploy(command(&[], &for_ever("")).as_bytes()).await,
+        cache: false,
+        ..InvokeRequest::default()
+    };
+    let client = node.client();
+    let mut line = Vec::new();
+    for _ in 0..LINE {
+        line.push(client.submit(&endless, None).await.unwrap().invocation);
+    }
+    while let Some(last) = line.pop() {
+        let began = Instant::now();
+        let cancelled = client.cancel(&last).await.unwrap();
+        assert_eq!(cancelled.state, "cancelled");
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+    assert_eq!(client.records(false).await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_every_try_fails_at_is_set_aside_and_can_be_retried_or_dropped() {
     let Some((node, _dir)) = with_a_small_disk().await else {

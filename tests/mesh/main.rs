@@ -34,5 +34,6 @@ mod placement;
 mod private;
 mod process;
 mod process_disk;
+mod recovery;
 mod streams;
 mod torture;

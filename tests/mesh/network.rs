@@ -125,19 +125,18 @@ async fn what_a_deaf_executor_did_counts_once_and_it_learns_so_when_it_hears() {
     mesh.end().await;
 }
 
-/// How long an owner is cut from all: its leases would be over, were it not
-/// to doubt itself first.
-const ALONE: Duration = Duration::from_millis(2_500);
+/// How long an owner is cut from all. The pauses between TCP's tries double, so
+/// it may stay silent for as long again: no lease is over by then where it runs.
+const ALONE: Duration = Duration::from_secs(5);
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "links fall silent one by one, so that most leases are tried again before the brake counts three"]
-async fn an_owner_that_is_cut_from_all_has_little_done_again() {
+/// Cuts an owner off from all who work for it. Hardly anything is tried again.
+async fn alone_amid_work(lease: &str) {
     let Some(network) = Network::of(4) else {
         return;
     };
-    let mesh = Mesh::within(&network, 4).await;
+    let mesh = Mesh::with_leases_within(&network, 4, lease).await;
     let function = mesh.deploy(0, SLOW.as_bytes()).await;
-    let batch = spread(&mesh, &function, 60, 2 * TENTH).await;
+    let batch = spread(&mesh, &function, 200, 2 * TENTH).await;
     hold_leases(&mesh, 1..4).await;
     network.cut(0);
     let own = mesh.peer(0);
@@ -157,6 +156,19 @@ async fn an_owner_that_is_cut_from_all_has_little_done_again() {
     println!("{again} of {} leases were run again", leased.len());
     assert!(again * 10 <= leased.len(), "{again} of {}", leased.len());
     mesh.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "after the heal TCP speaks to one executor seconds before another, which is then taken for dead"]
+async fn an_owner_that_is_cut_from_all_has_little_done_again() {
+    // Leases are suspect before anybody speaks again.
+    alone_amid_work("15s").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whose_streams_fall_silent_one_by_one_has_little_done_again() {
+    // Streams fall silent before a heartbeat is missing.
+    alone_amid_work("20s").await;
 }
 
 #[test]

@@ -39,12 +39,9 @@ const MAX_MEMORY: u64 = 512 << 20;
 /// Invocations of the storm of cancels.
 const CANCELS: u64 = 1_000;
 
-/// From a wish for the end to the end, of nineteen in twenty; the node commits
-/// a thousand of them to disk meanwhile.
+/// From a wish for the end to the end; the node commits a thousand of them to
+/// disk meanwhile.
 const FINAL: Duration = Duration::from_secs(2);
-
-/// The same of the slowest.
-const LAST: Duration = Duration::from_secs(8);
 
 /// The most memory that the sidecar took until it is told to stop looking.
 async fn most_memory(node: &Node, is_over: &AtomicBool) -> u64 {
@@ -142,18 +139,18 @@ async fn a_storm_of_cancels_ends_all_and_none_of_them_succeeds_later() {
     let ended = cancelled(&client, &names).await;
     let mut took: Vec<Duration> = ended.iter().map(|(_, took)| *took).collect();
     took.sort();
-    let (most, slowest) = (took[took.len() * 19 / 20], took[took.len() - 1]);
+    let (middle, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     let stormed = Instant::now();
     for node in 0..3 {
         let home = mesh.node(node).sidecar.home();
         until("no executor holds a lease", async || journalled(home) == 0).await;
     }
     println!(
-        "final within {most:?}, the slowest {slowest:?}, executors free {:?} later",
+        "one of two final within {middle:?}, all within {slowest:?}, executors free {:?} later",
         stormed.elapsed()
     );
     assert!(stormed.elapsed() < FINAL, "{:?}", stormed.elapsed());
-    assert!(most < FINAL && slowest < LAST, "{most:?} {slowest:?}");
+    assert!(slowest < FINAL, "{slowest:?}");
     let records = batch.ended_right().await;
     println!("{:?}", states(&records));
     let is_final = |r: &Record| ["cancelled", "succeeded"].contains(&r.state.as_str());

@@ -61,7 +61,12 @@ impl Mesh {
 
     /// Starts `count` nodes with leases of two seconds in a network.
     pub(crate) async fn within(network: &Network, count: usize) -> Self {
-        let (key, value) = SHORT_LEASES;
+        Self::with_leases_within(network, count, SHORT_LEASES.1).await
+    }
+
+    /// The same with leases that last so long.
+    pub(crate) async fn with_leases_within(network: &Network, count: usize, ttl: &str) -> Self {
+        let (key, value) = (SHORT_LEASES.0, ttl);
         let mesh = Self::of(count, |options| {
             options.environment = vec![(key.to_owned(), value.to_owned())];
             options.places = network.places();

@@ -4,6 +4,7 @@
 //! gives them back after a restart. Results are resent until their owner
 //! answers; what ran when this node died is reported lost, not run again.
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Executor;
@@ -109,8 +110,10 @@ impl Executor {
         }
     }
 
-    /// Tells the owner that a lease came to nothing, and forgets it.
+    /// Tells the owner that a lease came to nothing, and forgets it. Its owner
+    /// may offer it again before it hears of that: then it is refused.
     fn lost(&self, owner: Address, lease: LeaseId) {
+        self.with_leases(|leases| leases.closed(&owner, lease, Instant::now()));
         let reason = "its node was restarted in the middle of it".to_owned();
         self.send(owner, Message::Decline { lease, reason });
         self.settle(lease);

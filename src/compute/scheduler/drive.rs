@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     compute::{Failure, Finished, InvocationEvent, forwarded::explained},
+    crash::{self, Point},
     mesh::Address,
     model::{Assignment, Delivery, LeaseId, Message, PeerId},
     store::Ledger,
@@ -34,6 +35,8 @@ const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heartbeats per ttl, and how many may be missing before a pure call is
 /// tried elsewhere as well.
 const HEARTBEATS_PER_TTL: u32 = 4;
+/// The share of a ttl that a heartbeat may be late.
+const LATE: u32 = 25;
 
 /// One invocation under way.
 pub(super) struct Driver {
@@ -112,11 +115,12 @@ impl Driver {
     /// Runs a durable invocation to its end, or until it has to wait for
     /// executors; `kept` is what was tried before.
     pub(super) async fn drive_on(self, kept: Vec<Kept>, heard: mpsc::Receiver<Heard>) -> Driven {
-        if kept.is_empty()
-            && let Some(finished) = self.remembered().await
-        {
-            self.finish(Ok(finished), None).await;
-            return Driven::Over;
+        if kept.is_empty() {
+            let remembered = self.cancel.run_until_cancelled(self.remembered()).await;
+            if let Some(finished) = remembered.flatten() {
+                self.finish(Ok(finished), None).await;
+                return Driven::Over;
+            }
         }
         let (life, offers) = Lifecycle::resumed(self.bounds(), kept, Instant::now());
         let course = Course::new(life, Found::default());
@@ -200,7 +204,12 @@ impl Driver {
 
     async fn end(&self, course: &mut Course, end: Result<LeaseId, Failure>) {
         let end = match end {
-            Ok(lease) => self.accept(course, lease).await,
+            Ok(lease) => {
+                let accepted = self.accept(course, lease);
+                // It counts once it is on disk: until then a wish for the end wins.
+                let accepted = self.cancel.run_until_cancelled(accepted).await;
+                accepted.unwrap_or_else(|| Err(cancelled()))
+            }
             Err(failure) => Err(failure),
         };
         self.finish(end, course.receipt_of_failure.take()).await;
@@ -361,7 +370,7 @@ impl Driver {
         Bounds {
             max_attempts: self.parts.config.max_attempts,
             lease_ttl: ttl,
-            suspect_after: ttl / HEARTBEATS_PER_TTL * 2 + ttl / 20,
+            suspect_after: ttl / HEARTBEATS_PER_TTL * 2 + ttl / LATE,
             offer_timeout: OFFER_TIMEOUT,
             deadline: self.prepared.deadline(),
             is_pure: self.prepared.manifest.pure,
@@ -398,6 +407,7 @@ impl Driver {
             return;
         };
         self.keep_end(&record, &end).await;
+        crash::at(Point::ResultAccepted);
         self.open.close(&invocation);
         let (receipt, executor) = receipt.unzip();
         let last = match end {

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     compute::{ByteStream, Failure, InvokeRequest, Record, function::of_store},
+    crash::{self, Point},
     model::Class,
     store::{InvocationRow, Key, Ledger, Store, Submitted},
     wire::dagcbor,
@@ -84,6 +85,7 @@ impl Scheduler {
         }
         match submitted.map_err(|e| of_store(&e))? {
             Submitted::New => {
+                crash::at(Point::SubmissionKept);
                 self.fresh.insert(id.clone(), prepared);
                 self.queue.push(&id, Instant::now(), 0);
                 self.open.record(&id)
@@ -186,6 +188,20 @@ impl Scheduler {
         };
         let kept = ledger.cancel(invocation.to_owned()).await;
         kept.map_err(|e| of_store(&e))
+    }
+
+    /// What waits for its turn and is to end gets one at once, whoever is
+    /// before it.
+    pub(super) fn end_waiting(&self, invocation: &str) {
+        if !self.queue.remove(invocation) {
+            return;
+        }
+        let (scheduler, id) = (self.clone(), invocation.to_owned());
+        self.tasks.spawn("invocation", async move {
+            if let Some(turn) = scheduler.turn(&id) {
+                turn.driven(id, 0).await;
+            }
+        });
     }
 
     async fn unbury(&self, invocation: &str, body: Option<Vec<u8>>) -> Result<(), Failure> {
@@ -304,12 +320,16 @@ struct Turn {
 impl Turn {
     /// Drives it; what finds no executor waits for another turn.
     async fn driven(self, id: String, searches: u32) {
-        let deadline = self.driver.prepared.deadline();
+        let (deadline, cancel) = (self.driver.prepared.deadline(), self.driver.cancel.clone());
         let driven = self.driver.drive_on(self.tried, self.heard).await;
         if driven == Driven::Parked {
             self.open.detach(&id);
             let due = (Instant::now() + pause(searches)).min(deadline);
             self.queue.push(&id, due, searches.saturating_add(1));
+            if cancel.is_cancelled() {
+                // It came too late to be taken out of the line.
+                self.queue.push(&id, Instant::now(), searches);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use super::brake::Silence;
 use super::{brake::Brake, budget::Budget};
 use crate::model::PeerId;
 
@@ -67,11 +68,22 @@ impl Gate {
         self.brake.probed(is_back);
     }
 
-    /// A lease fell silent: until when that is not believed, if it is not.
-    pub(crate) fn hold(&mut self, now: Instant) -> Option<Instant> {
+    /// What it means that a link to `peer` is silent since then.
+    pub(crate) fn silence(&self, peer: &PeerId, since: Instant, now: Instant) -> Silence {
+        self.brake.silence(peer, since, now)
+    }
+
+    /// Whether a heartbeat of `peer` is missing.
+    pub(crate) fn is_overdue(&self, peer: &PeerId, now: Instant) -> bool {
+        self.brake.is_overdue(peer, now)
+    }
+
+    /// A lease fell silent, of which nothing was heard `since` (none where the
+    /// link itself ended): until when that is not believed, if it is not.
+    pub(crate) fn hold(&mut self, since: Option<Instant>, now: Instant) -> Option<Instant> {
         let was_pulled = self.brake.is_pulled(now);
-        let held = self.brake.hold(now);
-        if held.is_some() && !was_pulled {
+        let held = self.brake.hold(since, now);
+        if self.brake.is_pulled(now) && !was_pulled {
             tracing::warn!("most executors fell silent at once: this node suspects itself");
         }
         held

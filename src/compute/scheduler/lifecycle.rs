@@ -31,6 +31,8 @@ struct Try {
     executor: String,
     lease: LeaseId,
     is_accepted: bool,
+    /// When it was heard last.
+    heard: Instant,
     /// When its silence ends the lease for good.
     expires: Instant,
     /// When its silence starts another try.
@@ -96,6 +98,7 @@ impl Lifecycle {
             executor: kept.executor,
             lease: kept.lease,
             is_accepted: false,
+            heard: now,
             expires,
             suspect_at: now + bounds.suspect_after,
             is_broken: false,
@@ -209,6 +212,7 @@ impl Lifecycle {
             return;
         };
         held.is_accepted = true;
+        held.heard = now;
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
         actions.push(Action::Placed {
@@ -231,6 +235,7 @@ impl Lifecycle {
         };
         held.expires = now + ttl + ttl / 2;
         held.suspect_at = now + suspect;
+        held.heard = now;
         held.is_broken = false;
         if held.last != Some(progress) {
             held.last = Some(progress);
@@ -321,14 +326,13 @@ impl Lifecycle {
 
     /// Silence that may be this node's own is not believed yet.
     fn doubt(&mut self, now: Instant, gate: &mut Gate) {
-        let is_silent = |t: &Try| t.is_open && now >= t.expires.min(t.suspect_at);
-        if !self.tries.iter().any(is_silent) {
-            return;
-        }
-        let Some(until) = gate.hold(now) else { return };
-        for held in self.tries.iter_mut().filter(|t| is_silent(t)) {
-            held.expires = held.expires.max(until);
-            held.suspect_at = held.suspect_at.max(until);
+        let is_silent = |t: &&mut Try| t.is_open && now >= t.expires.min(t.suspect_at);
+        for held in self.tries.iter_mut().filter(is_silent) {
+            let is_mute = held.is_accepted && !held.is_broken;
+            if let Some(until) = gate.hold(is_mute.then_some(held.heard), now) {
+                held.expires = held.expires.max(until);
+                held.suspect_at = held.suspect_at.max(until);
+            }
         }
     }
 
@@ -431,6 +435,7 @@ impl Lifecycle {
             executor: executor.clone(),
             lease: fresh,
             is_accepted: false,
+            heard: now,
             expires,
             suspect_at: expires,
             is_broken: false,

@@ -48,6 +48,8 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Open {
     store: Store,
+    /// The own node, whose silence is nobody's.
+    me: PeerId,
     max: usize,
     inner: Mutex<Inner>,
     gate: Mutex<Gate>,
@@ -144,9 +146,10 @@ impl Place<'_> {
 
 impl Open {
     /// An empty table of at most `max` open invocations.
-    pub(super) fn new(store: Store, max: usize, ttl: Duration) -> Self {
+    pub(super) fn new(store: Store, me: PeerId, max: usize, ttl: Duration) -> Self {
         Self {
             store,
+            me,
             max,
             inner: Mutex::default(),
             gate: Mutex::new(Gate::new(ttl)),
@@ -223,7 +226,8 @@ impl Open {
             since: now,
             is_under_way: true,
         };
-        if self.inner.lock().leases.insert(lease, leased).is_none() {
+        let is_new = self.inner.lock().leases.insert(lease, leased).is_none();
+        if is_new && peer != self.me {
             self.gate().leased(peer, now);
         }
     }
@@ -299,15 +303,21 @@ impl Open {
         leases.map(|(lease, _)| *lease).collect()
     }
 
+    /// Nothing comes over the link to `peer`: what was under way may be lost.
+    pub(super) fn muted(&self, peer: &Address) {
+        self.gate().broke(&peer.peer, Instant::now());
+        let leases = &mut self.inner.lock().leases;
+        let its = leases.values_mut().filter(|l| l.peer == peer.peer);
+        its.for_each(|leased| leased.is_under_way = false);
+    }
+
     /// Tells every driver with a lease there that the link to `peer` broke.
     pub(super) fn unlinked(&self, peer: &Address) {
-        self.gate().broke(&peer.peer, Instant::now());
-        for leased in self.inner.lock().leases.values_mut() {
-            if leased.peer == peer.peer {
-                leased.is_under_way = false;
-                let event = lifecycle::Event::Down(peer.peer.to_string());
-                let _full_ones_have_heartbeats = leased.mailbox.try_send(Heard::Event(event));
-            }
+        self.muted(peer);
+        let inner = self.inner.lock();
+        for leased in inner.leases.values().filter(|l| l.peer == peer.peer) {
+            let event = lifecycle::Event::Down(peer.peer.to_string());
+            let _full_ones_have_heartbeats = leased.mailbox.try_send(Heard::Event(event));
         }
     }
 

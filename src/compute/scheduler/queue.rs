@@ -37,12 +37,11 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Makes what waits due now.
-    pub(super) fn hurry(&self, name: &str) {
-        let searches = self.inner.lock().waiting.get(name).map(|(_, n)| *n);
-        if let Some(searches) = searches {
-            self.push(name, Instant::now(), searches);
-        }
+    /// Takes what waits out of its line; gives whether it was there.
+    pub(super) fn remove(&self, name: &str) -> bool {
+        let mut inner = self.inner.lock();
+        let waiting = inner.waiting.remove_entry(name);
+        waiting.is_some_and(|(name, (due, _))| inner.by_time.remove(&(due, name)))
     }
 
     /// Waits for the next that is due; gives its name and its searches.
@@ -83,13 +82,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_that_is_due_comes_first_and_a_hurried_one_before_it() {
+    async fn the_first_that_is_due_comes_first_and_one_that_was_removed_never() {
         let (queue, now) = (Queue::default(), Instant::now());
         queue.push("late", now + Duration::from_secs(9), 3);
         queue.push("soon", now + Duration::from_secs(1), 0);
-        queue.push("hurried", now + Duration::from_secs(30), 1);
-        queue.hurry("hurried");
-        assert_eq!(queue.next().await, ("hurried".to_owned(), 1));
+        queue.push("removed", now, 1);
+        assert!(queue.remove("removed"));
+        assert!(!queue.remove("removed"));
         assert_eq!(queue.next().await, ("soon".to_owned(), 0));
         assert_eq!(queue.next().await, ("late".to_owned(), 3));
         assert_eq!(Instant::now() - now, Duration::from_secs(9));

@@ -234,6 +234,8 @@ impl World {
                     self.tell_owner(which, Word::Result(delivery));
                 }
                 None => {
+                    let now = self.instant();
+                    self.executors[which].leases.closed(&owner, lease, now);
                     self.tell_owner(which, Word::Decline(lease));
                     self.settle(which, vec![lease]);
                 }

@@ -25,8 +25,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(200);
 
 /// The owner.
 pub(super) struct Owner {
-    is_down: bool,
-    gate: Gate,
+    pub(super) is_down: bool,
+    pub(super) gate: Gate,
     lives: BTreeMap<u64, Lifecycle>,
     /// Which invocation a lease is of, of those that are open, and whose it is.
     leases: BTreeMap<LeaseId, Leased>,

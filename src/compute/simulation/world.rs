@@ -64,6 +64,8 @@ pub(super) enum Happening {
     Heal(usize),
     CutAll,
     HealAll,
+    /// The owner notices that nothing came over a link since then.
+    Silence(usize, Duration),
     Reconcile,
     KillOwner,
     KillExecutor(usize),
@@ -196,6 +198,11 @@ impl World {
             Happening::Heal(which) => self.heal(which),
             Happening::CutAll => self.cut_all(),
             Happening::HealAll => (0..EXECUTORS).for_each(|which| self.heal(which)),
+            Happening::Silence(which, since) => {
+                if self.is_cut[which] {
+                    self.owner_doubts(which, since);
+                }
+            }
             Happening::Reconcile => self.reconcile(),
             Happening::KillOwner => self.kill_owner(),
             Happening::KillExecutor(which) => self.kill_executor(which),
@@ -225,14 +232,22 @@ impl World {
     fn cut(&mut self, which: usize) {
         self.tell(format!("{which} is cut off"));
         self.is_cut[which] = true;
+        self.silence(which);
         let lasts = Duration::from_millis(500 + self.below(15_000));
         self.after(lasts, Happening::Heal(which));
+    }
+
+    /// Streams are found silent one by one.
+    fn silence(&mut self, which: usize) {
+        let after = Duration::from_millis(200 + self.below(1_000));
+        self.after(after, Happening::Silence(which, self.now));
     }
 
     /// The owner is cut off from all.
     fn cut_all(&mut self) {
         self.tell("all are cut off".to_owned());
         self.is_cut = [true; EXECUTORS];
+        (0..EXECUTORS).for_each(|which| self.silence(which));
         let lasts = match self.is_quiet {
             true => 800 + self.below(150),
             false => 500 + self.below(4_000),

@@ -8,12 +8,13 @@ use super::{
 /// What a module may name of this crate, beside itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("crash", &[]),
     ("task", &[]),
     ("telemetry", &["task"]),
     ("wire", &["model"]),
     // Not `model`: it must stay extractable as a crate of its own.
     ("kubo", &["task"]),
-    ("store", &["model", "task", "wire"]),
+    ("store", &["crash", "model", "task", "wire"]),
     ("sandbox", &["kubo", "model", "task", "wire"]),
     (
         "mesh",
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "compute",
         &[
             "control",
+            "crash",
             "kubo",
             "mesh",
             "model",
