@@ -82,12 +82,13 @@ impl Directory {
     /// Takes an advert in.
     ///
     /// # Errors
-    /// [`Refusal::Replay`] for what is older than what is known.
+    /// [`Refusal::Replay`] for what is not newer than what is known.
     pub(crate) fn hear(&mut self, said: Statement, now: Instant) -> Result<(), Refusal> {
         let mut entry = Entry::of(&said, now);
         if let Some(known) = self.entries.get_mut(&said.peer) {
             known.note_clone(&entry, now);
-            if entry.serial < known.serial || entry.said < known.said {
+            let is_same = (entry.serial, entry.said) == (known.serial, known.said);
+            if is_same || entry.serial < known.serial || entry.said < known.said {
                 return Err(Refusal::Replay);
             }
             entry.suspect_until = known.suspect_until;
@@ -187,7 +188,7 @@ impl Entry {
 
     /// A boot that was replaced speaks again, later: both run.
     fn note_clone(&mut self, next: &Self, now: Instant) {
-        let is_back = self.boot_before == Some(next.advert.boot) && next.said >= self.said;
+        let is_back = self.boot_before == Some(next.advert.boot) && next.said > self.said;
         if is_back {
             self.suspect_until = Some(now + SUSPECT_TTL);
         }

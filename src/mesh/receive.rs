@@ -8,6 +8,7 @@ mod share;
 
 use std::sync::Arc;
 
+use libp2p_identity::PeerId;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
@@ -51,7 +52,7 @@ pub(super) fn take_streamed(
         if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
             return Err(Refusal::Malformed);
         }
-        open(shared, &envelope, now)?;
+        open(shared, &envelope, None, now)?;
         Ok(envelope.header.from)
     });
     let counters = &mut shared.state.lock().counters;
@@ -74,7 +75,7 @@ fn take(
         return Err(Refusal::Rate);
     }
     let envelope = envelope::parse(&message.data)?;
-    let taken = open(shared, &envelope, now);
+    let taken = open(shared, &envelope, Some(message.from), now);
     let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
     // Kubo vouches for who published; without that a greeting could be
     // provoked to somebody who said nothing.
@@ -85,7 +86,13 @@ fn take(
     taken
 }
 
-fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusal> {
+/// Opens an envelope that `publisher`'s Kubo published, or a stream brought.
+fn open(
+    shared: &Shared,
+    envelope: &Envelope,
+    publisher: Option<PeerId>,
+    now: Instant,
+) -> Result<(), Refusal> {
     let expect = Expect {
         net: &shared.config.mesh,
         me: &shared.me,
@@ -103,8 +110,8 @@ fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusa
     let state = &mut *shared.state.lock();
     match content {
         Content::Hello(said) => {
-            let (hello, bound) = *said;
-            state.on_hello(from, hello, bound, fresh_secret(), now)
+            let is_own_word = publisher == Some(from.peer);
+            state.on_hello(from, *said, is_own_word, fresh_secret(), now)
         }
         Content::Frame(session, seq, sealed) => state.on_frame(from, (session, seq), &sealed, now),
         Content::Bye(session) => state.on_bye(from, session, now),
@@ -112,9 +119,11 @@ fn open(shared: &Shared, envelope: &Envelope, now: Instant) -> Result<(), Refusa
             let (said, bound) = *said;
             state.on_advert(said, &bound, at, now)
         }
-        Content::Probe(number) => {
+        // Only our own Kubo brings our own words; an old one proves nothing.
+        Content::Probe(number) if publisher == Some(shared.me.peer) => {
             state.probe.arrived(number);
             Ok(())
         }
+        Content::Probe(_) => Err(Refusal::Replay),
     }
 }

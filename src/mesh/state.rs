@@ -32,7 +32,7 @@ use super::{
     directory::{Directory, Remembered, Statement},
     event::Event,
     health::{Counters, Duty},
-    session::{Face, Notice, Outgoing, Party, Patience, Peer, Way},
+    session::{DownReason, Face, Notice, Outgoing, Party, Patience, Peer, Way},
 };
 use crate::{
     model::{Advert, Message},
@@ -212,10 +212,10 @@ impl State {
 
     /// What time alone brings about.
     fn tick(&mut self, now: Instant) {
-        for (address, peer) in &mut self.peers {
-            if let Some(Notice::Down(reason)) = peer.tick(now) {
-                self.events.push_back(Event::Down(address.clone(), reason));
-            }
+        let peers = self.peers.iter_mut();
+        let over = peers.filter_map(|(address, peer)| Some((address.clone(), peer.tick(now)?)));
+        for (address, notice) in over.collect::<Vec<_>>() {
+            self.note(&address, vec![notice], now);
         }
     }
 
@@ -270,12 +270,12 @@ impl State {
         self.peer(to, now).map(|peer| peer.greet(now))
     }
 
-    /// A HELLO, checked.
+    /// A HELLO, checked; `is_own_word` where its sender's own Kubo published it.
     pub(crate) fn on_hello(
         &mut self,
         from: &Address,
-        hello: Hello,
-        bound: Bound,
+        (hello, bound): (Hello, Bound),
+        is_own_word: bool,
         fresh: Secret,
         now: Instant,
     ) -> Result<(), Refusal> {
@@ -290,14 +290,19 @@ impl State {
         };
         let needs_stream = self.own.carrier == Carrier::Stream;
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
-        let notices = peer.on_hello(face, bound.key, hello.echo, fresh.clone(), now);
+        let was_known = peer.is_with(&face);
+        let heard = peer.on_hello(face.clone(), bound.key, hello.echo, fresh.clone(), now);
+        if is_own_word {
+            peer.on_speech(now);
+        }
+        let notices = heard?;
+        // Of a living session anybody may say an old greeting again.
+        if is_own_word || !was_known {
+            peer.on_told(face, hello.addresses, hello.streams);
+        }
         if needs_stream && notices.contains(&Notice::Up) {
             // No frame over pubsub will tell the other side that it has a session.
             peer.greet_once(fresh);
-        }
-        if peer.is_up() || peer.addresses.is_empty() {
-            peer.addresses = hello.addresses;
-            peer.takes_streams = hello.streams;
         }
         self.note(from, notices, now);
         self.nudge(from);
@@ -384,8 +389,13 @@ impl State {
                 Notice::Up => Event::Up(from.clone()),
                 Notice::Down(reason) => Event::Down(from.clone(), reason),
             });
-            if notice == Notice::Up {
-                self.advertise_soon(now);
+            match notice {
+                Notice::Up => {
+                    self.counters.sessions_begun += 1;
+                    self.advertise_soon(now);
+                }
+                Notice::Down(DownReason::Unanswered) => {}
+                Notice::Down(_) => self.counters.sessions_ended += 1,
             }
         }
     }

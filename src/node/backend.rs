@@ -159,6 +159,8 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         ("mesh.streamed", counted.streamed),
         ("mesh.streams", health.streams as u64),
         ("mesh.streams_broken", counted.streams_broken),
+        ("mesh.sessions_begun", counted.sessions_begun),
+        ("mesh.sessions_ended", counted.sessions_ended),
         ("mesh.sessions", health.sessions as u64),
         ("mesh.listed", health.listed as u64),
     ];

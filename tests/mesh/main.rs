@@ -33,5 +33,6 @@ mod overload;
 mod placement;
 mod process;
 mod process_disk;
+mod replay;
 mod streams;
 mod torture;
