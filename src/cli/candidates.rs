@@ -90,7 +90,7 @@ mod tests {
             terms,
             bytes_local: 50 << 20,
             bytes_missing: 0,
-            sources: vec!["input".to_owned(), "advert".to_owned()],
+            sources: vec!["input".into(), "advert".into()],
             veto: veto.map(str::to_owned),
         }
     }

@@ -85,7 +85,7 @@ pub(crate) fn explanation() -> Explanation {
         terms,
         bytes_local: 50 << 20,
         bytes_missing: 0,
-        sources: vec!["input".to_owned()],
+        sources: vec!["input".into()],
         veto: veto.map(str::to_owned),
     };
     let candidates = vec![
