@@ -114,7 +114,7 @@ fn open(
             state.on_hello(from, *said, is_own_word, fresh_secret(), now)
         }
         Content::Frame(session, seq, sealed) => state.on_frame(from, (session, seq), &sealed, now),
-        Content::Bye(session) => state.on_bye(from, session, now),
+        Content::Bye(session) => state.on_bye(from, session),
         Content::Advert(said, at) => {
             let (said, bound) = *said;
             state.on_advert(said, &bound, at, now)

@@ -7,6 +7,7 @@
 
 mod flight;
 mod handshake;
+mod hearing;
 mod link;
 mod received;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use self::{
 };
 use self::{
     handshake::{Handshake, Heard},
+    hearing::Hearing,
     link::Link,
 };
 use crate::wire::{
@@ -44,11 +46,6 @@ const REPLY_GAP: Duration = Duration::from_millis(20);
 const MAX_OTHER_KEYS: usize = 2;
 /// Tries without an answer after which a peer counts as not hearing us.
 const UNHEARD_TRIES: u32 = 5;
-/// A peer that does not hear us and speaks all the same, for so long, is deaf
-/// to us; one that came back would have answered meanwhile.
-const DEAF_AFTER: Duration = Duration::from_secs(5);
-/// A peer that says no more is gone, not deaf.
-const SPEAKING: Duration = Duration::from_secs(60);
 
 /// How patient a session is.
 #[derive(Clone, Copy, Debug)]
@@ -136,17 +133,6 @@ struct Told {
     by: Face,
     addresses: Vec<String>,
     streams: bool,
-}
-
-/// Whether the other hears us.
-#[derive(Clone, Copy, Debug)]
-struct Hearing {
-    /// Several tries in a row had no answer.
-    is_unheard: bool,
-    /// When it spoke first after that.
-    deaf_since: Option<Instant>,
-    /// When it spoke last, to us or to all.
-    spoke: Instant,
 }
 
 /// Greetings until somebody answers.
@@ -529,21 +515,5 @@ impl Peer {
     pub(crate) fn silent_at(&self, patience: Duration) -> Option<Instant> {
         let since = self.link.as_ref()?.waits_since()?;
         Some(since.max(self.heard) + patience)
-    }
-}
-
-impl Hearing {
-    const fn new(now: Instant) -> Self {
-        Self {
-            is_unheard: false,
-            deaf_since: None,
-            spoke: now,
-        }
-    }
-
-    fn is_deaf(&self, now: Instant) -> bool {
-        let is_speaking = now.saturating_duration_since(self.spoke) < SPEAKING;
-        let lasts = |since| now.saturating_duration_since(since) >= DEAF_AFTER;
-        is_speaking && self.deaf_since.is_some_and(lasts)
     }
 }

@@ -1,7 +1,7 @@
 //! What the mesh's tasks share: settings, Kubo, the state, who to wake.
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use super::{
     config::Config,
@@ -55,7 +55,7 @@ impl Shared {
             advert_interval: config.advert_interval,
         };
         Self {
-            state: Mutex::new(State::new(own, Instant::now())),
+            state: Mutex::new(State::new(own)),
             config,
             kubo,
             watch,

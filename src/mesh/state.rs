@@ -4,15 +4,19 @@
 //! events. Synchronous; held under a lock that no await crosses. Whose turn it
 //! is goes round robin, one frame per receiver.
 
+#[cfg(test)]
+mod adverts;
 mod item;
 mod obstacles;
 mod probe;
+mod rhythm;
 mod streams;
 mod traffic;
 mod view;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
 
@@ -22,10 +26,11 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     item::{Item, Said},
+    rhythm::Crowd,
     streams::Stream,
     traffic::StreamTurn,
 };
-use self::{probe::Probe, streams::Streams};
+use self::{probe::Probe, rhythm::Rhythm, streams::Streams};
 use super::{
     clock,
     config::Carrier,
@@ -52,10 +57,6 @@ const MAX_PEERS: usize = 4_096;
 pub(crate) const MAX_EVENTS: usize = 1_024;
 /// The latest time at which anything is looked at again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// The least time between two adverts.
-const ADVERT_GAP: Duration = Duration::from_secs(2);
-/// Nodes that may advertise per second, all together.
-const ADVERTS_PER_S: u32 = 10;
 const MAX_ADDRESSES: usize = 8;
 
 /// Who this sidecar is and how patient.
@@ -83,8 +84,7 @@ pub(crate) struct State {
     streams: Streams,
     takes_streams: bool,
     advert: Option<Advert>,
-    advert_due: Instant,
-    advertised: Option<Instant>,
+    rhythm: Rhythm,
     is_publishing: bool,
     /// What Kubo refuses to do, and why.
     obstacles: BTreeMap<Duty, String>,
@@ -101,8 +101,9 @@ pub(crate) struct Turn {
 }
 
 impl State {
-    pub(crate) fn new(own: Own, now: Instant) -> Self {
+    pub(crate) fn new(own: Own) -> Self {
         Self {
+            rhythm: Rhythm::new(own.advert_interval, seed(&own.party)),
             own,
             peers: HashMap::new(),
             turn: VecDeque::new(),
@@ -114,8 +115,6 @@ impl State {
             streams: Streams::default(),
             takes_streams: false,
             advert: None,
-            advert_due: now,
-            advertised: None,
             is_publishing: false,
             obstacles: BTreeMap::new(),
         }
@@ -145,10 +144,13 @@ impl State {
         if let Some(number) = self.probe.depart(now) {
             return Some(Item::Probe(number));
         }
-        let is_due = self.probe.is_subscribed() && self.advert_due <= now;
-        let advert = self.advert.as_ref().filter(|_| is_due)?.clone();
-        let period = self.advert_period();
-        (self.advert_due, self.advertised) = (now + period, Some(now));
+        let is_subscribed = self.probe.is_subscribed();
+        let advert = self.advert.as_ref().filter(|_| is_subscribed)?.clone();
+        let crowd = self.directory.crowd(now);
+        if !self.rhythm.depart(crowd, now) {
+            return None;
+        }
+        let period = self.rhythm.period(crowd);
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         let advert = Advert {
             addresses: self.own_addresses(),
@@ -156,13 +158,6 @@ impl State {
             ..advert
         };
         Some(Item::Advert(Box::new(advert), clock::unix_s()))
-    }
-
-    fn advert_period(&self) -> Duration {
-        let nodes = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);
-        self.own
-            .advert_interval
-            .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
     fn next_outgoing(&mut self, fresh: &mut dyn FnMut() -> Secret, now: Instant) -> Option<Item> {
@@ -202,7 +197,8 @@ impl State {
             [peer.next_greeting(), traffic].into_iter().flatten()
         });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
-        let advert = is_advertising.then_some(self.advert_due);
+        let due = || self.rhythm.due(self.directory.crowd(now));
+        let advert = is_advertising.then(due).flatten();
         let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
         peers
             .chain(others.into_iter().flatten())
@@ -215,7 +211,7 @@ impl State {
         let peers = self.peers.iter_mut();
         let over = peers.filter_map(|(address, peer)| Some((address.clone(), peer.tick(now)?)));
         for (address, notice) in over.collect::<Vec<_>>() {
-            self.note(&address, vec![notice], now);
+            self.note(&address, vec![notice]);
         }
     }
 
@@ -304,7 +300,7 @@ impl State {
             // No frame over pubsub will tell the other side that it has a session.
             peer.greet_once(fresh);
         }
-        self.note(from, notices, now);
+        self.note(from, notices);
         self.nudge(from);
         Ok(())
     }
@@ -321,7 +317,7 @@ impl State {
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
         let frame = sealed.open(&peer.keys(place.0)?)?;
         let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
-        self.note(from, notices, now);
+        self.note(from, notices);
         self.nudge(from);
         for bytes in arrived {
             match dagcbor::decode::<Message>(&bytes) {
@@ -339,15 +335,10 @@ impl State {
     }
 
     /// A farewell, checked.
-    pub(crate) fn on_bye(
-        &mut self,
-        from: &Address,
-        session: SessionId,
-        now: Instant,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn on_bye(&mut self, from: &Address, session: SessionId) -> Result<(), Refusal> {
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
         let notice = peer.on_bye(session)?;
-        self.note(from, vec![notice], now);
+        self.note(from, vec![notice]);
         Ok(())
     }
 
@@ -383,7 +374,7 @@ impl State {
         }
     }
 
-    fn note(&mut self, from: &Address, notices: Vec<Notice>, now: Instant) {
+    fn note(&mut self, from: &Address, notices: Vec<Notice>) {
         for notice in notices {
             self.events.push_back(match notice {
                 Notice::Up => Event::Up(from.clone()),
@@ -392,7 +383,8 @@ impl State {
             match notice {
                 Notice::Up => {
                     self.counters.sessions_begun += 1;
-                    self.advertise_soon(now);
+                    // A newcomer should not wait a period for our advert.
+                    self.rhythm.want();
                 }
                 Notice::Down(DownReason::Unanswered) => {}
                 Notice::Down(_) => self.counters.sessions_ended += 1,
@@ -400,18 +392,12 @@ impl State {
         }
     }
 
-    /// A newcomer should not wait a period for our advert.
-    fn advertise_soon(&mut self, now: Instant) {
-        let earliest = self.advertised.map_or(now, |last| last + ADVERT_GAP);
-        self.advert_due = self.advert_due.min(earliest.max(now));
-    }
-
     /// The inbox is subscribed to: probe it, advertise, and tell every linked
     /// peer where we are now.
     pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) {
         self.counters.resubscribed += u64::from(self.probe.has_begun());
         self.probe.begin(now);
-        self.advert_due = now;
+        self.rhythm.begin(now);
         for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
             peer.greet_once(fresh());
         }
@@ -423,9 +409,9 @@ impl State {
     }
 
     /// Replaces the advert; none says nothing.
-    pub(crate) fn set_advert(&mut self, advert: Option<Advert>, now: Instant) {
+    pub(crate) fn set_advert(&mut self, advert: Option<Advert>) {
         if advert.is_some() && self.advert.is_none() {
-            self.advertise_soon(now);
+            self.rhythm.want();
         }
         self.advert = advert;
     }
@@ -451,4 +437,11 @@ impl State {
 /// A session whose traffic is on a stream, or may only be, is not published.
 fn may_publish(carrier: Carrier, peer: &Peer) -> bool {
     peer.way() == Way::Pubsub && carrier != Carrier::Stream
+}
+
+/// Differs from node to node and from start to start.
+fn seed(party: &Party) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (party.peer, party.boot.to_string()).hash(&mut hasher);
+    hasher.finish()
 }
