@@ -14,6 +14,8 @@ pub mod car;
 pub mod dagcbor;
 pub mod dagjson;
 pub mod envelope;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod key;
 pub mod receipt;
 mod refusal;
