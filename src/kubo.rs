@@ -59,6 +59,8 @@ pub use error::Error;
 pub use node::{NodeId, RepoStat};
 pub use options::{Add, Cat, Fetch, FindProviders, PinAdd, STALL};
 pub use pin::Pin;
+#[cfg(any(test, fuzzing))]
+pub use pubsub::fuzz;
 pub use pubsub::{Message, PUBLISH_LIMIT, Subscription, from_multibase, to_multibase};
 pub use routing::Provider;
 pub use sign::{SIGN_PREFIX, verify_signature};

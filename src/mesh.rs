@@ -237,8 +237,7 @@ impl Mesh {
     /// What to advertise; nothing also ends being found by the rendezvous CID.
     /// Addresses and period are filled in when it is said.
     pub fn set_advert(&self, advert: Option<Advert>) {
-        self.shared
-            .change(|state| state.set_advert(advert, Instant::now()));
+        self.shared.change(|state| state.set_advert(advert));
         self.shared.advertised.notify_one();
     }
 

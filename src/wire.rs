@@ -16,6 +16,8 @@ pub mod dagcbor;
 pub mod dagjson;
 pub mod envelope;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod key;
 pub mod private;
 pub mod receipt;

@@ -94,7 +94,7 @@ mod tests {
             terms,
             bytes_local: 50 << 20,
             bytes_missing: 0,
-            sources: vec!["input".to_owned(), "advert".to_owned()],
+            sources: vec!["input".into(), "advert".into()],
             via: peer
                 .starts_with("far")
                 .then(|| "12D3KooWnear0001".to_owned()),

@@ -2,6 +2,8 @@
 //!
 //! Filled in by the scheduler, shown by the doors. JSON keys are the design's.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// All candidates of one placement, best first, vetoed ones last.
@@ -27,7 +29,7 @@ pub struct Candidate {
     /// Bytes that it would have to fetch; what nobody knows counts as missing.
     pub bytes_missing: u64,
     /// How it came to be considered: `input`, `function`, `rendezvous`, `advert`, …
-    pub sources: Vec<String>,
+    pub sources: Vec<Cow<'static, str>>,
     /// The peer that forwards to it, where there is no direct way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,

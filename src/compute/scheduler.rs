@@ -23,7 +23,7 @@ mod pace;
 mod placement;
 mod prepare;
 mod queue;
-mod ranking;
+pub mod ranking;
 mod recent;
 mod reconcile;
 mod search;

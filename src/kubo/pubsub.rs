@@ -4,6 +4,9 @@
 //! lost although Kubo said 200; whoever needs more acknowledges and resends.
 //! Publish one at a time per Kubo: concurrent publishes drop each other.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 use multibase::Base;

@@ -43,7 +43,7 @@ pub struct Config {
     pub forward: bool,
     /// For one command only: the inbox is `…/<peer>/<kid>`, nothing is offered.
     pub attached: bool,
-    /// The least time between two adverts; a mesh of N nodes waits N/10 s.
+    /// The least time between two adverts; a mesh of N nodes waits N/9 s.
     pub advert_interval: Duration,
     /// Silence, while something waits for an acknowledgement, after which a
     /// session is over. Time without a Kubo does not count.

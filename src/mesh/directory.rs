@@ -4,12 +4,16 @@
 //! the time is an argument; never dials, never persists: the caller stores
 //! what [`Directory::remembered`] gives and hands it back after a restart.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use libp2p_identity::PeerId;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::state::Crowd;
 use crate::{
     model::{Advert, BootId},
     wire::Refusal,
@@ -21,6 +25,18 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_REMEMBERED: usize = 256;
 /// How many of its periods an advert is believed.
 const PERIODS: u32 = 3;
+/// How long what expired is remembered and counted: a node that knew few when it
+/// spoke may not speak again for as long in a mesh of many. It is also longer
+/// than an old advert can be said again.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2_200);
+/// Between two looks for what can be forgotten.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
+/// Adverts within this time that are as many as may be, and too many.
+const WHILE: Duration = Duration::from_millis(800);
+const BUSY: usize = 4;
+const LOUD: usize = 16;
+/// The longest period that is learnt from others: that of a full list.
+const LONGEST_STATED: Duration = Duration::from_secs(1_100);
 /// How long two sidecars under one peer ID stay suspect after both spoke.
 const SUSPECT_TTL: Duration = Duration::from_secs(600);
 
@@ -76,18 +92,23 @@ pub(crate) struct Directory {
     entries: HashMap<PeerId, Entry>,
     /// The newest last.
     remembered: Vec<Remembered>,
+    /// When the latest adverts came and what periods they stated, the newest
+    /// last.
+    latest: VecDeque<(Instant, Duration)>,
+    tidied: Option<Instant>,
 }
 
 impl Directory {
     /// Takes an advert in.
     ///
     /// # Errors
-    /// [`Refusal::Replay`] for what is older than what is known.
+    /// [`Refusal::Replay`] for what is not newer than what is known.
     pub(crate) fn hear(&mut self, said: Statement, now: Instant) -> Result<(), Refusal> {
         let mut entry = Entry::of(&said, now);
         if let Some(known) = self.entries.get_mut(&said.peer) {
             known.note_clone(&entry, now);
-            if entry.serial < known.serial || entry.said < known.said {
+            let is_same = (entry.serial, entry.said) == (known.serial, known.said);
+            if is_same || entry.serial < known.serial || entry.said < known.said {
                 return Err(Refusal::Replay);
             }
             entry.suspect_until = known.suspect_until;
@@ -98,9 +119,47 @@ impl Directory {
                 known.boot_before
             };
         }
+        self.tidy(now);
         self.make_room(&said.peer, now);
         self.entries.insert(said.peer, entry);
+        let stated = Duration::from_millis(said.advert.period_ms);
+        self.latest.push_back((now, stated));
+        if self.latest.len() > LOUD {
+            self.latest.pop_front();
+        }
         Ok(())
+    }
+
+    /// Forgets nodes that said nothing for long.
+    fn tidy(&mut self, now: Instant) {
+        let is_due = |last| now.saturating_duration_since(last) >= TIDY_INTERVAL;
+        if self.tidied.is_none_or(is_due) {
+            self.tidied = Some(now);
+            self.entries
+                .retain(|_, entry| entry.expires + FORGOTTEN_AFTER > now);
+        }
+    }
+
+    /// How many others there are, and how much they say.
+    pub(crate) fn crowd(&self, now: Instant) -> Crowd {
+        let is_fresh = |(heard, _): &&(_, _)| now.saturating_duration_since(*heard) <= WHILE;
+        let fresh = self.latest.iter().rev().take_while(is_fresh);
+        let mut stated = [Duration::ZERO; BUSY];
+        let mut count = 0;
+        for (at, (_, period)) in fresh.enumerate() {
+            count = at + 1;
+            if let Some(place) = stated.get_mut(at) {
+                *place = (*period).min(LONGEST_STATED);
+            }
+        }
+        // Of four the second: two liars lengthen nothing.
+        stated.sort_unstable();
+        let stated = stated.get(BUSY / 2 - 1).copied();
+        Crowd {
+            nodes: self.len(),
+            stated: stated.filter(|_| count >= BUSY),
+            is_loud: count >= LOUD,
+        }
     }
 
     fn make_room(&mut self, newcomer: &PeerId, now: Instant) {
@@ -187,7 +246,7 @@ impl Entry {
 
     /// A boot that was replaced speaks again, later: both run.
     fn note_clone(&mut self, next: &Self, now: Instant) {
-        let is_back = self.boot_before == Some(next.advert.boot) && next.said >= self.said;
+        let is_back = self.boot_before == Some(next.advert.boot) && next.said > self.said;
         if is_back {
             self.suspect_until = Some(now + SUSPECT_TTL);
         }

@@ -21,6 +21,10 @@ pub struct Counters {
     pub received: u64,
     /// Envelopes dropped unread: more came than could be looked at.
     pub overflowed: u64,
+    /// Sessions that began.
+    pub sessions_begun: u64,
+    /// Sessions that ended, for whatever reason.
+    pub sessions_ended: u64,
     /// Messages of other sidecars handed on, each once.
     pub delivered: u64,
     /// Messages sent again for want of an acknowledgement.

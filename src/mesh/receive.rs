@@ -8,6 +8,7 @@ mod share;
 
 use std::sync::Arc;
 
+use libp2p_identity::PeerId;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
@@ -52,7 +53,7 @@ pub(super) fn take_streamed(
         if !matches!(envelope.header.kind, Kind::Frame | Kind::Bye) {
             return Err(Refusal::Malformed);
         }
-        open(shared, &envelope, None, now)?;
+        open(shared, &envelope, (None, None), now)?;
         Ok(envelope.header.from)
     });
     let counters = &mut shared.state.lock().counters;
@@ -75,7 +76,7 @@ fn take(
         return Err(Refusal::Rate);
     }
     let envelope = envelope::parse(&message.data)?;
-    let taken = open(shared, &envelope, None, now);
+    let taken = open(shared, &envelope, (None, Some(message.from)), now);
     // Kubo vouches for who published; without that a greeting could be
     // provoked to somebody who said nothing.
     let is_senders_own = envelope.header.from.peer == message.from && !is_own;
@@ -92,7 +93,7 @@ fn take_forwarded(shared: &Shared, relay: &Address, data: &[u8], now: Instant) {
         if !is_to_one || envelope.header.from == shared.me {
             return Err(Refusal::Malformed);
         }
-        let taken = open(shared, &envelope, Some(relay), now);
+        let taken = open(shared, &envelope, (Some(relay), None), now);
         // What it provokes goes to this relay alone.
         greet_stranger(shared, &envelope, taken, Some(relay), now);
         taken
@@ -114,16 +115,21 @@ fn greet_stranger(
     let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
     if is_stranger && envelope.header.kind == Kind::Frame {
         let from = &envelope.header.from;
-        let origin = Origin { from, via };
+        let origin = Origin {
+            from,
+            via,
+            publisher: None,
+        };
         shared.change(|state| state.on_stranger(origin, fresh_secret(), now));
     }
 }
 
-/// Opens an envelope that came through `via`, or directly, and those in it.
+/// Opens an envelope that came through `via`, or that `publisher`'s Kubo
+/// published, or a stream brought, and those in it.
 fn open(
     shared: &Shared,
     envelope: &Envelope,
-    via: Option<&Address>,
+    (via, publisher): (Option<&Address>, Option<PeerId>),
     now: Instant,
 ) -> Result<(), Refusal> {
     let expect = Expect {
@@ -140,7 +146,11 @@ fn open(
     if *from == shared.me && !matches!(content, Content::Probe(_)) {
         return Ok(());
     }
-    let origin = Origin { from, via };
+    let origin = Origin {
+        from,
+        via,
+        publisher,
+    };
     let heard = shared
         .state
         .lock()

@@ -44,6 +44,8 @@ const LAST_GREETING: Duration = Duration::from_secs(1);
 const LAST_FORWARDED_GREETING: Duration = Duration::from_millis(250);
 /// The least time between two greetings that answer one.
 const REPLY_GAP: Duration = Duration::from_millis(20);
+/// Keys known beside the living session's.
+const MAX_OTHER_KEYS: usize = 2;
 /// Tries without an answer after which a peer counts as not hearing us.
 const UNHEARD_TRIES: u32 = 5;
 
@@ -128,9 +130,19 @@ pub(crate) struct Peer {
     attempt: Option<Attempt>,
     owed: Option<Greeting>,
     owed_after: Instant,
+    confirmed_after: Instant,
+    told: Option<Told>,
     is_leaving: bool,
     way: Way,
     patience: Patience,
+}
+
+/// What a greeting said of its sender that counts once it is proven.
+#[derive(Clone, Debug)]
+struct Told {
+    by: Face,
+    addresses: Vec<String>,
+    streams: bool,
 }
 
 /// Greetings until somebody answers.
@@ -162,6 +174,8 @@ impl Peer {
             attempt: None,
             owed: None,
             owed_after: now,
+            confirmed_after: now,
+            told: None,
             is_leaving: false,
             way: Way::default(),
             patience,
@@ -331,6 +345,10 @@ impl Peer {
     }
 
     /// A HELLO arrived, checked.
+    ///
+    /// # Errors
+    /// [`Refusal::Session`] for one of an earlier session; the living one is
+    /// said to its sender all the same.
     pub(crate) fn on_hello(
         &mut self,
         from: Face,
@@ -338,15 +356,46 @@ impl Peer {
         echo: Option<Nonce>,
         fresh: Secret,
         now: Instant,
-    ) -> Vec<Notice> {
+    ) -> Result<Vec<Notice>, Refusal> {
         self.learn(from.party.kid.clone(), key);
-        self.on_speech(now);
         match self.handshake.on_hello(from, echo, fresh) {
             Heard::Greet(greeting) => {
                 self.owed = Some(greeting);
-                Vec::new()
+                Ok(Vec::new())
             }
-            heard => self.act_on(heard, now),
+            Heard::Stale(greeting) => {
+                self.owed = Some(greeting);
+                Err(Refusal::Session)
+            }
+            heard => Ok(self.act_on(heard, now)),
+        }
+    }
+
+    /// Whether the living session is with this very side.
+    pub(crate) fn is_with(&self, face: &Face) -> bool {
+        self.handshake.remote() == Some(face)
+    }
+
+    /// What the HELLO of `by` said of its Kubo. It counts with the session that
+    /// comes of it.
+    pub(crate) fn on_told(&mut self, by: Face, addresses: Vec<String>, streams: bool) {
+        if self.addresses.is_empty() {
+            self.addresses.clone_from(&addresses);
+        }
+        self.told = Some(Told {
+            by,
+            addresses,
+            streams,
+        });
+        self.believe_told();
+    }
+
+    /// Takes over what the living session's other side said of itself.
+    fn believe_told(&mut self) {
+        let remote = self.handshake.remote();
+        if let Some(told) = self.told.take_if(|told| remote == Some(&told.by)) {
+            self.addresses = told.addresses;
+            self.takes_streams = told.streams;
         }
     }
 
@@ -379,11 +428,12 @@ impl Peer {
         } else {
             Vec::new()
         };
-        self.heard = now;
-        self.on_speech(now);
         let link = self.link.as_mut().ok_or(Refusal::Session)?;
         let messages = link.on_frame(seq, frame, room, now)?;
-        if link.most_tries() < UNHEARD_TRIES {
+        let is_heard = link.most_tries() < UNHEARD_TRIES;
+        self.heard = now;
+        self.on_speech(now);
+        if is_heard {
             self.hearing = Hearing::new(now);
         }
         Ok((notices, messages))
@@ -411,16 +461,37 @@ impl Peer {
             let link = Link::new(id, self.way, now);
             (self.link, self.attempt, self.owed) = (Some(link), None, None);
             self.hearing = Hearing::new(now);
+            self.heard = now;
+            self.believe_told();
+            self.speak(now);
+        } else {
+            self.confirm(now);
         }
-        self.heard = now;
-        self.speak(now);
         notices
     }
 
+    /// Has the other side hear of the living session, as often as greetings are
+    /// answered. Whoever asks proves nothing by it, so it was not heard.
+    fn confirm(&mut self, now: Instant) {
+        let when = self.confirmed_after.max(now);
+        self.speak(when);
+        if when == now {
+            self.confirmed_after = now + REPLY_GAP;
+        }
+    }
+
+    /// Keeps the key that a greeting brought; that of the living session stays
+    /// whatever greetings bring.
     fn learn(&mut self, kid: KeyId, key: VerifyingKey) {
         self.keys.retain(|(known, _)| *known != kid);
         self.keys.push_front((kid, key));
-        self.keys.truncate(2);
+        let living = self.handshake.remote().map(|remote| &remote.party.kid);
+        let mut others = 0;
+        self.keys.retain(|(known, _)| {
+            let is_living = living == Some(known);
+            others += usize::from(!is_living);
+            is_living || others <= MAX_OTHER_KEYS
+        });
     }
 
     fn end(&mut self, reason: DownReason) -> Notice {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use super::{
     config::Config,
@@ -59,7 +59,7 @@ impl Shared {
             patience: config.patience(),
             advert_interval: config.advert_interval,
         };
-        let state = State::new(own, Instant::now());
+        let state = State::new(own);
         Self {
             wake: Arc::clone(&state.wake),
             errand: Arc::clone(&state.errand),

@@ -4,6 +4,8 @@
 //! events. Synchronous; held under a lock that no await crosses. Whose turn it
 //! is goes round robin, one frame per receiver.
 
+#[cfg(test)]
+mod adverts;
 mod forward;
 #[cfg(test)]
 mod forward_tests;
@@ -13,6 +15,7 @@ mod obstacles;
 mod probe;
 mod quota;
 mod relay;
+mod rhythm;
 mod route;
 mod streams;
 mod traffic;
@@ -20,6 +23,7 @@ mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
@@ -32,10 +36,11 @@ pub(crate) use self::{
     forward::{FORWARD_AFTER, Paths},
     heard::Origin,
     item::{Item, Said},
+    rhythm::Crowd,
     streams::Stream,
     traffic::StreamTurn,
 };
-use self::{probe::Probe, quota::Quotas, route::Route, streams::Streams};
+use self::{probe::Probe, quota::Quotas, rhythm::Rhythm, route::Route, streams::Streams};
 use super::{
     clock,
     config::Carrier,
@@ -55,10 +60,6 @@ const MAX_PEERS: usize = 4_096;
 pub(crate) const MAX_EVENTS: usize = 1_024;
 /// The latest time at which anything is looked at again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// The least time between two adverts.
-const ADVERT_GAP: Duration = Duration::from_secs(2);
-/// Nodes that may advertise per second, all together.
-const ADVERTS_PER_S: u32 = 10;
 const MAX_ADDRESSES: usize = 8;
 
 /// Who this sidecar is and how patient.
@@ -97,8 +98,7 @@ pub(crate) struct State {
     /// There may be a peer to be met.
     pub(crate) errand: Arc<Notify>,
     advert: Option<Advert>,
-    advert_due: Instant,
-    advertised: Option<Instant>,
+    rhythm: Rhythm,
     is_publishing: bool,
     /// What Kubo refuses to do, and why.
     obstacles: BTreeMap<Duty, String>,
@@ -115,8 +115,9 @@ pub(crate) struct Turn {
 }
 
 impl State {
-    pub(crate) fn new(own: Own, now: Instant) -> Self {
+    pub(crate) fn new(own: Own) -> Self {
         Self {
+            rhythm: Rhythm::new(own.advert_interval, seed(&own.party)),
             own,
             peers: HashMap::new(),
             turn: VecDeque::new(),
@@ -134,8 +135,6 @@ impl State {
             wake: Arc::default(),
             errand: Arc::default(),
             advert: None,
-            advert_due: now,
-            advertised: None,
             is_publishing: false,
             obstacles: BTreeMap::new(),
         }
@@ -164,10 +163,13 @@ impl State {
         if let Some(number) = self.probe.depart(now) {
             return Some(Item::Probe(number));
         }
-        let is_due = self.probe.is_subscribed() && self.advert_due <= now;
-        let advert = self.advert.as_ref().filter(|_| is_due)?.clone();
-        let period = self.advert_period();
-        (self.advert_due, self.advertised) = (now + period, Some(now));
+        let is_subscribed = self.probe.is_subscribed();
+        let advert = self.advert.as_ref().filter(|_| is_subscribed)?.clone();
+        let crowd = self.directory.crowd(now);
+        if !self.rhythm.depart(crowd, now) {
+            return None;
+        }
+        let period = self.rhythm.period(crowd);
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         let advert = Advert {
             addresses: self.own_addresses(),
@@ -175,13 +177,6 @@ impl State {
             ..advert
         };
         Some(Item::Advert(Box::new(advert), clock::unix_s()))
-    }
-
-    fn advert_period(&self) -> Duration {
-        let nodes = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);
-        self.own
-            .advert_interval
-            .max(Duration::from_secs(1) * (nodes / ADVERTS_PER_S))
     }
 
     fn next_outgoing(
@@ -242,7 +237,8 @@ impl State {
             [peer.next_greeting(), traffic].into_iter().flatten()
         });
         let is_advertising = self.advert.is_some() && self.probe.is_subscribed();
-        let advert = is_advertising.then_some(self.advert_due);
+        let due = || self.rhythm.due(self.directory.crowd(now));
+        let advert = is_advertising.then(due).flatten();
         let others = [self.probe.next_wake(), advert, Some(now + LONGEST_SLEEP)];
         peers
             .chain(others.into_iter().flatten())
@@ -323,18 +319,12 @@ impl State {
         self.peer(to, now).map(|peer| peer.greet(now))
     }
 
-    /// A newcomer should not wait a period for our advert.
-    fn advertise_soon(&mut self, now: Instant) {
-        let earliest = self.advertised.map_or(now, |last| last + ADVERT_GAP);
-        self.advert_due = self.advert_due.min(earliest.max(now));
-    }
-
     /// The inbox is subscribed to: probe it, advertise, and tell every linked
     /// peer where we are now.
     pub(crate) fn on_subscribed(&mut self, mut fresh: impl FnMut() -> Secret, now: Instant) {
         self.counters.resubscribed += u64::from(self.probe.has_begun());
         self.probe.begin(now);
-        self.advert_due = now;
+        self.rhythm.begin(now);
         for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
             peer.greet_once(fresh());
         }
@@ -346,9 +336,9 @@ impl State {
     }
 
     /// Replaces the advert; none says nothing.
-    pub(crate) fn set_advert(&mut self, advert: Option<Advert>, now: Instant) {
+    pub(crate) fn set_advert(&mut self, advert: Option<Advert>) {
         if advert.is_some() && self.advert.is_none() {
-            self.advertise_soon(now);
+            self.rhythm.want();
         }
         self.advert = advert;
     }
@@ -374,4 +364,11 @@ impl State {
 /// A session whose traffic is on a stream, or may only be, is not published.
 fn may_publish(carrier: Carrier, peer: &Peer) -> bool {
     peer.way() == Way::Pubsub && carrier != Carrier::Stream
+}
+
+/// Differs from node to node and from start to start.
+fn seed(party: &Party) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (party.peer, party.boot.to_string()).hash(&mut hasher);
+    hasher.finish()
 }

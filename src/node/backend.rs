@@ -194,6 +194,8 @@ fn counters(health: &mesh::Health) -> BTreeMap<String, u64> {
         ("mesh.streams_broken", counted.streams_broken),
         ("mesh.relayed", counted.relayed),
         ("mesh.forwarded", counted.forwarded),
+        ("mesh.sessions_begun", counted.sessions_begun),
+        ("mesh.sessions_ended", counted.sessions_ended),
         ("mesh.sessions", health.sessions as u64),
         ("mesh.listed", health.listed as u64),
     ];

@@ -86,7 +86,7 @@ pub(crate) fn explanation() -> Explanation {
         terms,
         bytes_local: 50 << 20,
         bytes_missing: 0,
-        sources: vec!["input".to_owned()],
+        sources: vec!["input".into()],
         via: None,
         veto: veto.map(str::to_owned),
     };

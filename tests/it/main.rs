@@ -33,6 +33,7 @@ mod kubo_watch;
 mod mesh_identity;
 mod mesh_messages;
 mod mesh_node;
+mod mesh_replay;
 mod mesh_restarts;
 mod mesh_search;
 mod node_crash;

@@ -35,5 +35,6 @@ mod private;
 mod process;
 mod process_disk;
 mod recovery;
+mod replay;
 mod streams;
 mod torture;

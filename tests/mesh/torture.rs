@@ -4,7 +4,7 @@
 //! Takes `TIMEROSE_TORTURE_MINUTES` (default: a third of a minute) and, with
 //! it, five nodes and 10,000 invocations instead of three and 120.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,6 +36,13 @@ fn oracle(number: u64) -> String {
     };
     (0..500_000).fold(number, draw).cast_signed().to_string()
 }
+
+/// Invocations that are waited for, or for whose time is waited, at once.
+const AT_ONCE: usize = 4_096;
+/// How long one may take until its end is seen.
+const PATIENCE: Duration = Duration::from_secs(1_200);
+/// How long one question may take.
+const ASKED: Duration = Duration::from_secs(20);
 
 /// How long it lasts, and over how much.
 struct Scale {
@@ -106,21 +113,17 @@ async fn submitted(client: &Client, history: &History, number: u64, function: &s
     }
 }
 
-/// Submits evenly over the time there is; gives each name with its number.
-async fn submit_all(
-    clients: &[Client],
-    history: &History,
-    function: &str,
-    scale: &Scale,
-) -> BTreeMap<u64, String> {
+/// Submits evenly over the time there is, and sees each to its end.
+async fn submit_all(clients: &[Client], history: &History, function: &str, scale: &Scale) {
     let began = Instant::now();
     let every = scale.lasts / u32::try_from(scale.invocations).unwrap();
     let all = stream::iter(0..scale.invocations).map(async |number| {
         sleep_until(began, every, number).await;
         let client = &clients[owner(number)];
-        (number, submitted(client, history, number, function).await)
+        let name = submitted(client, history, number, function).await;
+        conclude(client, history, name).await;
     });
-    all.buffered(32).collect().await
+    all.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 async fn sleep_until(began: Instant, every: Duration, number: u64) {
@@ -164,11 +167,13 @@ async fn torment(mesh: &mut Mesh, lasts: Duration) {
     }
 }
 
-/// Notes what became of one invocation.
+/// Notes what became of one invocation, when it does. Whoever is asked may be
+/// dead for a moment.
 async fn conclude(client: &Client, history: &History, invocation: String) {
-    let record = match client.wait(&invocation, Duration::from_secs(600)).await {
-        Ok(record) => record,
-        Err(failure) => return eprintln!("{invocation} has no end: {failure}"),
+    let until = Instant::now() + PATIENCE;
+    let ended = again(until, async || client.wait(&invocation, ASKED).await.ok());
+    let Some(record) = ended.await else {
+        return eprintln!("{invocation} has no end");
     };
     let Some(result) = record.result.as_ref() else {
         eprintln!("{record:#?}");
@@ -179,12 +184,24 @@ async fn conclude(client: &Client, history: &History, invocation: String) {
         invocation: invocation.clone(),
         receipt: result.receipt.clone(),
     });
-    let output = match client.output(&invocation).await {
-        Ok(output) => output.bytes.try_collect::<Vec<_>>().await.ok(),
-        Err(_) => None,
-    };
-    let output = output.map(|pieces| pieces.concat());
+    let output = again(until, async || {
+        let output = client.output(&invocation).await.ok()?;
+        output.bytes.try_collect::<Vec<_>>().await.ok()
+    });
+    let output = output.await.map(|pieces| pieces.concat());
     history.note(Event::Fetched { invocation, output });
+}
+
+/// Asks until there is an answer.
+async fn again<T>(until: Instant, ask: impl AsyncFn() -> Option<T>) -> Option<T> {
+    while Instant::now() < until {
+        let answer = ask().await;
+        if answer.is_some() {
+            return answer;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    None
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,12 +213,12 @@ async fn whatever_dies_every_detached_invocation_ends_with_its_right_result() {
     let clients = [mesh.client(0), mesh.client(1)];
     let history = History::begin();
     let submitting = submit_all(&clients, &history, &function, &scale);
-    let (names, ()) = tokio::join!(submitting, torment(&mut mesh, scale.lasts));
-    let began = Instant::now();
-    for (number, name) in names {
-        conclude(&clients[owner(number)], &history, name).await;
-    }
-    println!("the last {:?} after the faults", began.elapsed());
+    let tormenting = async {
+        torment(&mut mesh, scale.lasts).await;
+        Instant::now()
+    };
+    let ((), over) = tokio::join!(submitting, tormenting);
+    println!("the last {:?} after the faults", over.elapsed());
     history.all_succeeded(scale.invocations, |number| {
         oracle(number.parse().unwrap()).into_bytes()
     });

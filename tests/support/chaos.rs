@@ -7,6 +7,7 @@
 //! its fault took place.
 
 mod faults;
+mod forged;
 mod publish;
 mod subscription;
 
@@ -18,9 +19,11 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use http::Request;
 use hyper::{body::Incoming, client, server, service::service_fn};
 use hyper_util::rt::TokioIo;
+use libp2p_identity::PeerId;
 use timerose::{kubo::from_multibase, task::Tasks};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -28,6 +31,7 @@ use tokio::{
 };
 
 pub(crate) use self::faults::{Blow, Chance, Faults};
+use self::forged::Forged;
 
 /// Kubo's end of a subscription may hold so much in the kernel, so that a
 /// reader who stops is felt soon.
@@ -67,6 +71,7 @@ struct Shared {
     chance: Mutex<Chance>,
     counts: Mutex<Counts>,
     blows: watch::Sender<Blow>,
+    forged: Forged,
     serving: Tasks,
 }
 
@@ -81,6 +86,7 @@ impl Chaos {
             chance: Mutex::new(Chance::new(seed)),
             counts: Mutex::default(),
             blows: watch::Sender::new(Blow::Resume),
+            forged: Forged::default(),
             serving: Tasks::new(),
         });
         let serving = shared.serving.clone();
@@ -112,6 +118,12 @@ impl Chaos {
     /// Meets every subscription that is open now, and no later one.
     pub(crate) fn strike(&self, blow: Blow) {
         self.shared.blows.send_replace(blow);
+    }
+
+    /// Puts a message into the open subscription to `topic`, as if `from`'s Kubo
+    /// had published it and the sidecar's own had let it through.
+    pub(crate) async fn forge(&self, topic: &str, from: PeerId, data: &Bytes) {
+        self.shared.forged.say(topic, from, data).await;
     }
 
     /// What it saw and did so far.

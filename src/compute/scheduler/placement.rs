@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     prepare::Prepared,
-    ranking::{Considered, Rules, rank},
+    ranking::{Considered, Rules, Tie, rank},
     recent::{Key, Recent},
 };
 use crate::{
@@ -270,7 +270,7 @@ impl Search {
     }
 
     fn awaits_a_provider(&self) -> bool {
-        let provides = |c: &Considered| c.sources.contains(&Source::Input.as_str());
+        let provides = |c: &Considered| c.sources.contains(&Source::Input.as_str().into());
         self.seeks_input
             && self
                 .considered
@@ -288,7 +288,7 @@ impl Search {
             .or_default()
             .extend(hint.addresses.iter().cloned());
         if let Some(known) = self.considered.get_mut(&hint.peer) {
-            known.sources.push(hint.source.as_str());
+            known.sources.push(hint.source.as_str().into());
             return None;
         }
         if self.considered.len() >= MAX_CANDIDATES {
@@ -302,7 +302,7 @@ impl Search {
         };
         let considered = Considered {
             peer: hint.peer.to_string(),
-            sources: vec![hint.source.as_str()],
+            sources: vec![hint.source.as_str().into()],
             via: None,
             rtt: Duration::ZERO,
             answer: Err(silent.to_owned()),
@@ -385,16 +385,12 @@ impl Survey {
                 .copied()
                 .unwrap_or_default(),
         );
-        let tie = |peer: &str| {
-            peer.bytes().fold(seed ^ prepared.submitted_ms, |h, b| {
-                (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-            })
-        };
+        let tie = Tie(seed ^ prepared.submitted_ms);
         let mut explanation = rank(self.considered, rules, tie);
         if !prepared.request.placement {
             explanation
                 .candidates
-                .sort_by_key(|c| (c.veto.is_some(), tie(&c.peer)));
+                .sort_by_key(|c| (c.veto.is_some(), tie.of(&c.peer)));
         }
         Found {
             explanation,

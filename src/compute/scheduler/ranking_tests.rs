@@ -22,7 +22,7 @@ fn report(input: Option<Presence>) -> CandidateReport {
 fn candidate(peer: &str, answer: CandidateReport) -> Considered {
     Considered {
         peer: peer.to_owned(),
-        sources: vec!["advert"],
+        sources: vec!["advert".into()],
         via: None,
         rtt: Duration::from_millis(5),
         answer: Ok(answer),
@@ -47,7 +47,7 @@ fn share(local: u64, missing: u64, unknown: u64) -> Option<Presence> {
 }
 
 fn first(considered: Vec<Considered>, rules: Rules) -> Candidate {
-    rank(considered, rules, |_| 0).candidates.remove(0)
+    rank(considered, rules, Tie::default()).candidates.remove(0)
 }
 
 #[test]
@@ -95,9 +95,38 @@ fn a_veto_keeps_its_reason_and_ranks_last() {
     let ranked = rank(
         vec![silent, candidate("slow", report(None))],
         Rules::default(),
-        |_| 0,
+        Tie::default(),
     );
     assert_eq!(ranked.candidates[1].veto.as_deref(), Some("did not answer"));
+}
+
+#[test]
+fn equal_candidates_come_in_another_order_for_another_call() {
+    let peers = || (0..50).map(|n| candidate(&format!("12D3KooW{n:044}"), report(None)));
+    let order = |seed| {
+        let ranked = rank(peers().collect(), Rules::default(), Tie(seed));
+        let peers = ranked.candidates.into_iter().map(|c| c.peer);
+        peers.collect::<Vec<_>>()
+    };
+    assert_eq!(order(1), order(1));
+    let firsts: std::collections::BTreeSet<_> = (0..50).map(|n| order(n)[0].clone()).collect();
+    assert!(firsts.len() > 10, "{firsts:?}");
+}
+
+#[test]
+fn ranking_ten_thousand_candidates_compares_not_all_with_all() {
+    let time = |count: u64| {
+        let considered: Vec<_> = (0..count)
+            .map(|n| candidate(&n.to_string(), report(share(n, n, 0))))
+            .collect();
+        let began = tokio::time::Instant::now();
+        let ranked = rank(considered, Rules::default(), Tie(1));
+        assert_eq!(ranked.candidates.len() as u64, count);
+        began.elapsed()
+    };
+    let many = (0..5).map(|_| time(10_000)).min().unwrap_or_default();
+    // A release build takes one; whoever compares all with all takes thousands.
+    assert!(many < Duration::from_millis(200), "{many:?}");
 }
 
 proptest! {
@@ -109,7 +138,7 @@ proptest! {
             let input = share(*local, *missing, 0);
             candidate(&n.to_string(), CandidateReport { free: *free, queued: *queued, is_warm: *warm, ..report(input) })
         });
-        let ranked = rank(considered.collect(), Rules::default(), |_| 0);
+        let ranked = rank(considered.collect(), Rules::default(), Tie::default());
         for c in &ranked.candidates {
             prop_assert_eq!(c.predicted_ms, c.terms.sum());
         }

@@ -3,9 +3,11 @@
 //! Symmetric, without a tie-break: each side picks a nonce for the other and
 //! says it in a HELLO, together with the nonce it heard. Who hears its own
 //! fresh nonce knows that the other is there now. An old HELLO proves nothing
-//! and changes nothing; a proven one voids the session before it. A nonce is a
-//! fresh public key, so both sides have the session's keys as soon as they have
-//! the session. Pure.
+//! and changes nothing; a proven one voids the session before it. Where both
+//! have a session, an old HELLO must not make each prove itself to the other
+//! anew: what echoes a nonce that is nobody's any more is answered with the
+//! living session. A nonce is a fresh public key, so both sides have the
+//! session's keys as soon as they have the session. Pure.
 
 use libp2p_identity::PeerId;
 use sha2::{Digest, Sha256};
@@ -50,6 +52,9 @@ pub(crate) enum Heard {
     Confirm,
     /// Not proven: to be answered with this.
     Greet(Greeting),
+    /// An answer to what we never asked, or long ago, while a session lives: to
+    /// be answered with that session.
+    Stale(Greeting),
     /// A session began; one before it is void.
     Established(SessionId),
     /// Of no session that is or could be.
@@ -62,6 +67,15 @@ struct Current {
     nonce: Nonce,
     remote: Face,
     keys: Result<Keys, Refusal>,
+}
+
+impl Current {
+    fn greeting(&self) -> Greeting {
+        Greeting {
+            nonce: self.nonce,
+            echo: Some(self.remote.nonce),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -108,14 +122,16 @@ impl Handshake {
         pending.secret.agree(&remote.nonce, &id)
     }
 
+    /// The other side of the living session.
+    pub(crate) fn remote(&self) -> Option<&Face> {
+        self.current.as_ref().map(|current| &current.remote)
+    }
+
     /// What to say to begin, or to make oneself heard again. `fresh` is used
     /// where no nonce is out yet.
     pub(crate) fn greeting(&mut self, fresh: Secret) -> Greeting {
         if let Some(current) = &self.current {
-            return Greeting {
-                nonce: current.nonce,
-                echo: Some(current.remote.nonce),
-            };
+            return current.greeting();
         }
         let pending = self.pending.get_or_insert(Pending {
             secret: fresh,
@@ -130,21 +146,17 @@ impl Handshake {
 
     /// A HELLO arrived whose signature and binding hold.
     pub(crate) fn on_hello(&mut self, from: Face, echo: Option<Nonce>, fresh: Secret) -> Heard {
-        if let Some(current) = self
-            .current
-            .as_ref()
-            .filter(|current| current.remote == from)
-        {
-            let greeting = Greeting {
-                nonce: current.nonce,
-                echo: Some(from.nonce),
-            };
+        if let Some(current) = &self.current {
             let is_proven = echo == Some(current.nonce);
-            return if is_proven {
-                Heard::Confirm
-            } else {
-                Heard::Greet(greeting)
-            };
+            if current.remote == from {
+                return match is_proven {
+                    true => Heard::Confirm,
+                    false => Heard::Greet(current.greeting()),
+                };
+            }
+            if echo.is_some() && !is_proven && !self.is_pending(echo) {
+                return Heard::Stale(current.greeting());
+            }
         }
         let pending = self.pending.get_or_insert(Pending {
             secret: fresh,
@@ -161,6 +173,11 @@ impl Handshake {
         };
         pending.remote = Some(from);
         Heard::Greet(greeting)
+    }
+
+    fn is_pending(&self, echo: Option<Nonce>) -> bool {
+        let pending = self.pending.as_ref();
+        pending.is_some_and(|pending| echo == Some(pending.secret.public()))
     }
 
     /// Something signed within a session arrived: only who heard our fresh
@@ -312,7 +329,7 @@ mod tests {
         assert_eq!(old.nonce, recorded.nonce);
         assert!(matches!(
             b.on_hello(old.clone(), recorded.echo, secret(30)),
-            Heard::Greet(_)
+            Heard::Stale(_)
         ));
         assert!(matches!(b.on_hello(old, None, secret(31)), Heard::Greet(_)));
         assert_eq!(b.session(), Some(id));

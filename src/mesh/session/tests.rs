@@ -1,5 +1,7 @@
 //! Two peers over a network that loses, repeats and reorders.
 
+mod replay;
+
 use std::collections::HashMap;
 
 use ed25519_dalek::SigningKey;
@@ -94,6 +96,8 @@ struct World {
     plant: Plant,
     sides: [Side; 2],
     wire: Vec<(Instant, usize, Outgoing)>,
+    /// Everything that was ever said, by whom, and to which side.
+    recorded: Vec<(usize, Party, Outgoing)>,
 }
 
 impl World {
@@ -107,6 +111,7 @@ impl World {
             plant,
             sides,
             wire: Vec::new(),
+            recorded: Vec::new(),
         }
     }
 
@@ -134,6 +139,8 @@ impl World {
     }
 
     fn send(&mut self, to: usize, outgoing: &Outgoing) {
+        let party = self.sides[1 - to].party.clone();
+        self.recorded.push((to, party, outgoing.clone()));
         let copies = 1 + u64::from(self.dice.roll(100) < self.weather.doubled);
         for _ in 0..copies {
             if self.dice.roll(100) >= self.weather.lost {
@@ -148,16 +155,20 @@ impl World {
     }
 
     fn deliver(&mut self, to: usize, outgoing: Outgoing) {
+        let party = self.sides[1 - to].party.clone();
+        self.deliver_of(to, party, outgoing);
+    }
+
+    fn deliver_of(&mut self, to: usize, party: Party, outgoing: Outgoing) {
         let (fresh, now) = (self.dice.secret(), self.now);
-        let sender = &self.sides[1 - to];
-        let (party, key) = (sender.party.clone(), sender.key.verifying_key());
+        let key = self.sides[1 - to].key.verifying_key();
         let side = &mut self.sides[to];
         match outgoing {
             Outgoing::Hello(Greeting { nonce, echo }) => {
-                let notices = side
-                    .peer
-                    .on_hello(Face { party, nonce }, key, echo, fresh, now);
-                side.note(notices);
+                let face = Face { party, nonce };
+                let notices = side.peer.on_hello(face, key, echo, fresh, now);
+                side.peer.on_speech(now);
+                side.note(notices.unwrap_or_default());
             }
             Outgoing::Frame(departing, _) => {
                 let mut frame = departing.frame;

@@ -4,6 +4,7 @@
 //! and makes events. Pure.
 
 use bytes::Bytes;
+use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
 use super::{MAX_EVENTS, State};
@@ -12,7 +13,7 @@ use crate::{
         config::Carrier,
         directory::Statement,
         event::Event,
-        session::{Face, Notice, Party},
+        session::{DownReason, Face, Notice, Party},
     },
     model::Message,
     wire::{
@@ -26,11 +27,13 @@ use crate::{
     },
 };
 
-/// Who said something, and through which relay it came, if through one.
+/// Who said something, and how it came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     pub(crate) from: &'a Address,
     pub(crate) via: Option<&'a Address>,
+    /// Whose Kubo published it, where it came over pubsub.
+    pub(crate) publisher: Option<PeerId>,
 }
 
 impl State {
@@ -59,7 +62,11 @@ impl State {
                 let (said, bound) = *said;
                 self.on_advert(said, &bound, at, now)?;
             }
-            Content::Probe(number) => self.probe.arrived(number),
+            // Only our own Kubo brings our own words; an old one proves nothing.
+            Content::Probe(number) if origin.publisher == Some(self.own.me.peer) => {
+                self.probe.arrived(number);
+            }
+            Content::Probe(_) => return Err(Refusal::Replay),
         }
         Ok(Vec::new())
     }
@@ -82,16 +89,22 @@ impl State {
             nonce: hello.nonce,
         };
         let from = origin.from;
+        let is_own_word = origin.publisher == Some(from.peer);
         let needs_stream = self.own.carrier == Carrier::Stream && origin.via.is_none();
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
-        let notices = peer.on_hello(face, bound.key, hello.echo, fresh.clone(), now);
+        let was_known = peer.is_with(&face);
+        let heard = peer.on_hello(face.clone(), bound.key, hello.echo, fresh.clone(), now);
+        if is_own_word {
+            peer.on_speech(now);
+        }
+        let notices = heard?;
+        // Of a living session anybody may say an old greeting again.
+        if is_own_word || !was_known {
+            peer.on_told(face, hello.addresses, hello.streams);
+        }
         if needs_stream && notices.contains(&Notice::Up) {
             // No frame over pubsub will tell the other side that it has a session.
             peer.greet_once(fresh);
-        }
-        if peer.is_up() || peer.addresses.is_empty() {
-            peer.addresses = hello.addresses;
-            peer.takes_streams = hello.streams;
         }
         self.greeted(origin, now);
         self.came(origin, notices.contains(&Notice::Up), now);
@@ -191,10 +204,16 @@ impl State {
             });
             match notice {
                 Notice::Up => {
-                    self.advertise_soon(now);
+                    self.counters.sessions_begun += 1;
+                    // A newcomer should not wait a period for our advert.
+                    self.rhythm.want();
                     self.relay_is_back(from, now);
                 }
-                Notice::Down(_) => self.relay_is_gone(from, now),
+                Notice::Down(reason) => {
+                    let had_begun = reason != DownReason::Unanswered;
+                    self.counters.sessions_ended += u64::from(had_begun);
+                    self.relay_is_gone(from, now);
+                }
             }
         }
     }

@@ -39,12 +39,14 @@ pub(super) async fn answer(
     if head.status != http::StatusCode::OK {
         return Ok(Response::from_parts(head, Body::new(body)));
     }
+    let forged = shared.forged.open(&topic);
     shared.count(|counts| *counts.subscribed.entry(topic).or_default() += 1);
     let (out, pieces) = mpsc::channel(1);
     let passage = Passage {
         shared: Arc::clone(shared),
         out,
         blows,
+        forged,
         unread: BytesMut::new(),
         held: VecDeque::new(),
         is_mute: false,
@@ -62,6 +64,7 @@ struct Passage {
     shared: Arc<Shared>,
     out: mpsc::Sender<Piece>,
     blows: watch::Receiver<Blow>,
+    forged: mpsc::Receiver<Bytes>,
     unread: BytesMut,
     /// Lines with the time at which each is due, oldest first.
     held: VecDeque<(Instant, Bytes)>,
@@ -83,6 +86,7 @@ impl Passage {
                     self.meet(blow).await?;
                 }
                 () = sleep_until(due) => {}
+                Some(line) = self.forged.recv() => self.send(Ok(Frame::data(line))).await?,
                 frame = body.frame(), if !self.is_stalled => match frame {
                     Some(Ok(frame)) => self.take(frame).await?,
                     Some(Err(error)) => return self.send(Err(io::Error::other(error))).await,

@@ -39,7 +39,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(number: usize, boot: u64, now: Instant) -> Self {
+    pub(super) fn new(number: usize, boot: u64) -> Self {
         let node = Node::new(u8::try_from(number + 1).unwrap());
         let binding = node.bind(|body| body.boot = BootId::new(NOW * 1_000 + boot, 7));
         let identity = Identity::of_node(&node, binding);
@@ -56,7 +56,7 @@ impl Side {
             advert_interval: Duration::from_secs(30),
         };
         Self {
-            state: State::new(own, now),
+            state: State::new(own),
             identity,
             got: Vec::new(),
             downs: Vec::new(),
@@ -94,7 +94,7 @@ impl World {
         let now = Instant::now();
         Self {
             now,
-            sides: (0..count).map(|number| Side::new(number, 1, now)).collect(),
+            sides: (0..count).map(|number| Side::new(number, 1)).collect(),
             apart: apart.iter().copied().collect(),
             dead: BTreeSet::new(),
             wire: VecDeque::new(),
@@ -220,7 +220,11 @@ impl World {
         let secret = self.fresh();
         let now = self.now;
         let from = envelope.header.from.clone();
-        let origin = Origin { from: &from, via };
+        let origin = Origin {
+            from: &from,
+            via,
+            publisher: via.is_none().then_some(from.peer),
+        };
         let state = &mut self.sides[side].state;
         match open(state, origin, &envelope, secret.clone(), now) {
             Ok(brought) => brought
@@ -279,7 +283,7 @@ impl World {
     /// A sidecar begins anew, as after a SIGKILL.
     pub(super) fn restart(&mut self, side: usize) {
         self.secrets += 1;
-        self.sides[side] = Side::new(side, 1 + self.secrets, self.now);
+        self.sides[side] = Side::new(side, 1 + self.secrets);
         self.dead.remove(&side);
     }
 }
