@@ -159,7 +159,6 @@ async fn alone_amid_work(lease: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "after the heal TCP speaks to one executor seconds before another, which is then taken for dead"]
 async fn an_owner_that_is_cut_from_all_has_little_done_again() {
     // Leases are suspect before anybody speaks again.
     alone_amid_work("15s").await;
