@@ -111,7 +111,14 @@ async fn a_result_that_was_accepted_stays_although_its_executor_was_not_told() {
 /// Takes a store back to the schema before the durable class.
 fn first_schema(home: &Path) {
     let db = Connection::open(home.join("state.db")).unwrap();
-    for table in ["keys", "invocations", "attempts", "accepted", "journal"] {
+    for table in [
+        "secrets",
+        "keys",
+        "invocations",
+        "attempts",
+        "accepted",
+        "journal",
+    ] {
         db.execute_batch(&format!("DROP TABLE {table}")).unwrap();
     }
     db.pragma_update(None, "user_version", 1).unwrap();

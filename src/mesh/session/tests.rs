@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::BootId;
+use crate::{model::BootId, wire::seal::Secret};
 
 const PATIENCE: Patience = Patience {
     silence: Duration::from_secs(30),
