@@ -14,6 +14,9 @@ use crate::support::{
     noise,
 };
 
+/// Publishes that Kubo refused, by which it is seen that they are offered again.
+const ENOUGH: u64 = 20;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_that_kubo_ignores_or_fails_are_offered_again() {
     let mut mesh = Mesh::with_carrier(2, "pubsub").await;
@@ -22,11 +25,15 @@ async fn publishes_that_kubo_ignores_or_fails_are_offered_again() {
     for one in &chaos {
         one.set(|faults| (faults.ignored, faults.failed) = (0.3, 0.1));
     }
-    load.run(0..200).await;
-    for (index, one) in chaos.iter().enumerate() {
-        assert!(one.counts().refused > 20, "{:?}", one.counts());
+    // How much rides together, and so is published at once, is the machine's.
+    let mut batches = (0..20).map(|n| n * 100..(n + 1) * 100);
+    while chaos.iter().any(|one| one.counts().refused <= ENOUGH) {
+        let batch = batches.next().expect("hardly anything was published");
+        load.run(batch).await;
+    }
+    for index in 0..chaos.len() {
         let counted = counters(&mesh.client(index)).await;
-        assert!(counted["mesh.publish_retries"] > 20, "{counted:?}");
+        assert!(counted["mesh.publish_retries"] >= ENOUGH, "{counted:?}");
     }
     load.is_right_and_ran_once().await;
     mesh.end().await;
