@@ -22,6 +22,8 @@ const COMPILE_MS: u64 = 150;
 const LOAD_MS: u64 = 5;
 /// Bytes of code that a node without it must fetch.
 const ASSUMED_CODE_BYTES: u64 = 256 << 10;
+/// Of a candidate's place, those that are its index.
+const INDEX_BITS: u32 = 20;
 /// Milliseconds a run takes where nobody saw one.
 const ASSUMED_RUN_MS: u64 = 50;
 
@@ -69,19 +71,20 @@ impl Tie {
 }
 
 /// Ranks `considered`, the best first, those with a veto last; equal ones are
-/// in the order of `tie`.
+/// in the order of `tie`. Beyond a million of them none is looked at.
 #[must_use]
 pub fn rank(mut considered: Vec<Considered>, rules: Rules, tie: Tie) -> Explanation {
     let known = Known::of(&considered);
-    let weighed: Vec<Weighed> = considered.iter().map(|one| weigh(one, known)).collect();
-    let pairs = considered.iter().zip(&weighed).zip(0_usize..);
-    let mut places: Vec<(u128, usize)> = pairs
-        .map(|((one, weighed), index)| (place(one, weighed, rules, tie), index))
+    let numbered = considered.iter().zip(0..1 << INDEX_BITS);
+    let mut places: Vec<u128> = numbered
+        .map(|(one, index)| place(one, weigh(one, known), rules, tie) | index)
         .collect();
     places.sort_unstable();
-    let best_first = places.iter().filter_map(|(_, index)| {
-        let (one, weighed) = (considered.get_mut(*index)?, weighed.get(*index)?);
-        Some(explain(one, *weighed, rules))
+    let best_first = places.iter().filter_map(|place| {
+        let index = place & ((1 << INDEX_BITS) - 1);
+        let one = considered.get_mut(usize::try_from(index).ok()?)?;
+        let weighed = weigh(one, known);
+        Some(explain(one, weighed, rules))
     });
     let candidates = best_first.collect();
     Explanation {
@@ -140,18 +143,18 @@ fn weigh(considered: &Considered, known: Known) -> Weighed {
     }
 }
 
-/// A candidate's place, as a number that is compared at once: the veto, 40 bits
-/// of milliseconds (thirty years), 48 bits of bytes that are not there, 39 bits
-/// of the draw.
-fn place(considered: &Considered, weighed: &Weighed, rules: Rules, tie: Tie) -> u128 {
-    const MS: u64 = (1 << 40) - 1;
-    const BYTES: u64 = (1 << 48) - 1;
-    const DRAW: u64 = (1 << 39) - 1;
+/// A candidate's place, as a number that is compared at once: the veto, 37 bits
+/// of milliseconds (four years), 43 bits of bytes that are not there (eight
+/// tebibytes), 27 bits of the draw, and room for the candidate's index.
+fn place(considered: &Considered, weighed: Weighed, rules: Rules, tie: Tie) -> u128 {
+    const MS: u64 = (1 << 37) - 1;
+    const BYTES: u64 = (1 << 43) - 1;
+    const DRAW: u64 = (1 << 27) - 1;
     let predicted = weighed.terms.sum().min(MS);
     let absent = BYTES - weighed.bytes_local.min(BYTES);
     let drawn = tie.of(&considered.peer) & DRAW;
-    let fields = u128::from(predicted) << 87 | u128::from(absent) << 39 | u128::from(drawn);
-    u128::from(is_vetoed(considered, rules)) << 127 | fields
+    let fields = u128::from(predicted) << 70 | u128::from(absent) << 27 | u128::from(drawn);
+    (u128::from(is_vetoed(considered, rules)) << 107 | fields) << INDEX_BITS
 }
 
 /// Moves the names out of `considered`.
