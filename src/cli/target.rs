@@ -62,7 +62,7 @@ pub(crate) fn input(text: &str) -> Result<Input, Failure> {
             format!("{text} is a directory of this machine"),
         )
         .with_hint(format!(
-            "Add it first: timerose invoke … $(ipfs add -Qr {text})"
+            "Add it for everybody: timerose invoke … $(ipfs add -Qr {text}), or keep it to yourself: tar -cf - {text} | timerose invoke --private … -"
         )));
     }
     if path.exists() {
