@@ -1,5 +1,11 @@
 //! Deploy, invoke, receipt: on real nodes, over the command line.
 
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
 use timerose::compute::InvokeRequest;
 
 use crate::support::mesh::Mesh;
@@ -12,6 +18,33 @@ fn fib(function: &str, n: u32) -> InvokeRequest {
         entry: Some("fib".to_owned()),
         args: vec![n.to_string()],
         ..InvokeRequest::default()
+    }
+}
+
+/// A receipt in a file of its own.
+pub(crate) struct Exported(TempDir);
+
+impl Exported {
+    /// Has node 0 export it.
+    pub(crate) async fn from(mesh: &Mesh, receipt: &str) -> Self {
+        let exported = Self(tempfile::tempdir().unwrap());
+        let file = exported.file();
+        let command = ["receipt", "export", receipt, file.to_str().unwrap()];
+        let said = mesh.timerose(0, &command).await;
+        assert!(said.status.success(), "{said:?}");
+        exported
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.path().join("receipt.car")
+    }
+
+    /// Verifies it without Kubo, in an empty environment.
+    pub(crate) fn verify(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_timerose"));
+        command.env_clear().env("TIMEROSE_PATH", self.0.path());
+        command.args(["receipt", "verify"]).arg(self.file());
+        command.output().unwrap()
     }
 }
 
@@ -54,21 +87,11 @@ async fn a_receipt_verifies_without_kubo_and_not_with_one_bit_changed() {
     let mesh = Mesh::start(1).await;
     let function = mesh.deploy(0, FIB).await;
     let finished = mesh.invoke(0, &fib(&function, 20)).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("receipt.car");
-    let path = file.to_str().unwrap();
-    let exported = mesh
-        .timerose(0, &["receipt", "export", &finished.receipt, path])
-        .await;
-    assert!(exported.status.success(), "{exported:?}");
+    let exported = Exported::from(&mesh, &finished.receipt).await;
+    let file = exported.file();
     let receipt = mesh.client(0).receipt(&finished.receipt).await.unwrap();
     mesh.end().await;
-    let verify = || {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_timerose"));
-        command.env_clear().env("TIMEROSE_PATH", folder.path());
-        command.args(["receipt", "verify", path]).output().unwrap()
-    };
-    assert!(verify().status.success());
+    assert!(exported.verify().status.success());
     let whole = std::fs::read(&file).unwrap();
     let found = whole
         .windows(receipt.len())
@@ -78,7 +101,7 @@ async fn a_receipt_verifies_without_kubo_and_not_with_one_bit_changed() {
         let mut changed = whole.clone();
         changed[start + at] ^= 1 << (at % 8);
         std::fs::write(&file, &changed).unwrap();
-        assert_ne!(verify().status.code(), Some(0), "byte {at}");
+        assert_ne!(exported.verify().status.code(), Some(0), "byte {at}");
     }
 }
 

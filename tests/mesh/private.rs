@@ -4,11 +4,14 @@
 mod ear;
 
 use bytes::Bytes;
-use timerose::compute::{ByteStream, Failure, Finished, InvocationEvent, InvokeRequest};
+use timerose::compute::{ByteStream, Failure, Finished, InvokeRequest};
 use tokio_stream::StreamExt;
 
 use self::ear::{Ear, fetched, files, found};
-use crate::support::mesh::{Mesh, until};
+use crate::{
+    calls::Exported,
+    support::mesh::{Mesh, invoke_over, until},
+};
 
 /// Gives its input with every byte one higher; what else, says the file.
 const SHIFT: &[u8] = include_bytes!("shift.wat");
@@ -79,15 +82,7 @@ async fn run(mesh: &Mesh, function: &str, told: &Told, private: bool) -> Result<
 
 async fn ended(mesh: &Mesh, request: &InvokeRequest, told: &Told) -> Result<Finished, Failure> {
     let input = told.input.clone().map(stream);
-    let mut events = mesh.client(0).invoke(request, input).await?;
-    while let Some(event) = events.next().await {
-        match event? {
-            InvocationEvent::Done(finished) => return Ok(*finished),
-            InvocationEvent::Failed { error, .. } => return Err(error),
-            _ => {}
-        }
-    }
-    panic!("the events ended without an end");
+    invoke_over(&mesh.client(0), request, input).await
 }
 
 fn stream(text: String) -> ByteStream {
@@ -279,19 +274,11 @@ async fn a_private_receipt_verifies_without_kubo_and_tells_nothing_it_was_made_o
     let function = mesh.deploy(0, SHIFT).await;
     let small = &told()[0];
     let finished = run(&mesh, &function, small, true).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("receipt.car");
-    let path = file.to_str().unwrap();
-    let exported = mesh
-        .timerose(0, &["receipt", "export", &finished.receipt, path])
-        .await;
-    assert!(exported.status.success(), "{exported:?}");
+    let exported = Exported::from(&mesh, &finished.receipt).await;
     mesh.end().await;
-    let archive = std::fs::read(&file).unwrap();
+    let archive = std::fs::read(exported.file()).unwrap();
     assert_eq!(found(&small.shown, &archive), [""; 0]);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_timerose"));
-    command.env_clear().env("TIMEROSE_PATH", folder.path());
-    let verified = command.args(["receipt", "verify", path]).output().unwrap();
+    let verified = exported.verify();
     assert!(verified.status.success(), "{verified:?}");
     let said = String::from_utf8(verified.stdout).unwrap();
     assert!(said.contains("private"), "{said}");

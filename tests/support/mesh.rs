@@ -11,7 +11,9 @@ use futures_util::future::join_all;
 use timerose::{
     api::Client,
     cli::dev::{Node, Nodes, NodesOptions},
-    compute::{Code, DeployRequest, Draft, Failure, Finished, InvocationEvent, InvokeRequest},
+    compute::{
+        ByteStream, Code, DeployRequest, Draft, Failure, Finished, InvocationEvent, InvokeRequest,
+    },
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::StreamExt;
@@ -200,7 +202,16 @@ fn owned((name, value): &(&str, &str)) -> (String, String) {
 
 /// Runs a call over an API to its end.
 pub(crate) async fn invoke(client: &Client, request: &InvokeRequest) -> Result<Finished, Failure> {
-    let mut events = client.invoke(request, None).await?;
+    invoke_over(client, request, None).await
+}
+
+/// The same with input that is streamed.
+pub(crate) async fn invoke_over(
+    client: &Client,
+    request: &InvokeRequest,
+    input: Option<ByteStream>,
+) -> Result<Finished, Failure> {
+    let mut events = client.invoke(request, input).await?;
     while let Some(event) = events.next().await {
         match event? {
             InvocationEvent::Done(finished) => return Ok(*finished),
