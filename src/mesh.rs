@@ -71,6 +71,9 @@ use crate::{
 
 /// Bytes of one message, beyond which it is refused.
 pub const MAX_MESSAGE_BYTES: usize = 200 << 10;
+/// Silence of a link, while something waits for an acknowledgement, after which
+/// another way is tried and its peer is doubted.
+pub const SILENCE: Duration = Duration::from_secs(3);
 /// How long a farewell may take, and what is unacknowledged may be waited for.
 const FAREWELL: Duration = Duration::from_millis(400);
 

@@ -4,15 +4,10 @@
 //! believed. A link that its other end closed says much; one that fell silent
 //! says nothing as long as all others are silent too. The brake decides.
 
-use std::time::Duration;
-
 use tokio::time::{Instant, sleep_until};
 
 use super::{Scheduler, gate::Silence};
-use crate::mesh::Address;
-
-/// A link that counts as silent had nothing to say for so long at least.
-const SILENCE: Duration = Duration::from_secs(3);
+use crate::mesh::{Address, SILENCE};
 
 impl Scheduler {
     /// The link to a peer ended. If a heartbeat is missing already, its Kubo or

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{Origin, State, may_publish, route::Route};
 use crate::{
     mesh::{
+        SILENCE,
         config::Carrier,
         session::{MAX_QUEUE, Peer, Way},
     },
@@ -28,8 +29,6 @@ use crate::{
 pub(crate) const FORWARD_AFTER: Duration = Duration::from_millis(200);
 /// Relays that are tried at once.
 const RELAYS_AT_ONCE: usize = 3;
-/// Silence, while something waits, after which another way is tried too.
-const SILENCE: Duration = Duration::from_secs(3);
 /// What was heard directly so lately is reason enough to answer directly.
 const DIRECT_LATELY: Duration = Duration::from_secs(1);
 /// A relay to which more messages wait is not given another.

@@ -3,19 +3,13 @@
 //! Takes what became of dials and conversations, gives whom to dial and what a
 //! conversation has to do. Pure, like the rest of the state.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::{Item, LONGEST_SLEEP, Route, State, Stream, streams::dials};
 use crate::{
-    mesh::session::Way,
+    mesh::{SILENCE, session::Way},
     wire::{Address, seal::Secret},
 };
-
-/// Silence of a stream, while something waits for an acknowledgement, after
-/// which traffic goes back to pubsub.
-const STREAM_SILENCE: Duration = Duration::from_secs(3);
 
 /// What a stream has to do.
 #[derive(Debug)]
@@ -75,7 +69,7 @@ impl State {
             // The other speaks through a relay: nothing reaches it here.
             return StreamTurn::Silent;
         }
-        let silent_at = counterpart.silent_at(STREAM_SILENCE);
+        let silent_at = counterpart.silent_at(SILENCE);
         if silent_at.is_some_and(|at| at <= now) {
             return StreamTurn::Silent;
         }
