@@ -41,7 +41,7 @@ use self::{
 pub use self::{
     explain::{Candidate, Explanation, Terms},
     failure::Failure,
-    report::{Deployed, Finished, InvocationEvent, Record, abi_name, runtime_name},
+    report::{Deployed, Finished, InvocationEvent, Record, runtime_name},
     request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest},
 };
 use crate::{
@@ -51,7 +51,7 @@ use crate::{
     sandbox::Sandbox,
     store::{Ledger, Store},
     task::Tasks,
-    wire::dagcbor,
+    wire::{dagcbor, unixfs},
 };
 
 /// How long parts of a receipt's archive are looked for.
@@ -212,12 +212,21 @@ impl Compute {
     async fn read(&self, cid: &Cid, wait: Duration) -> Result<(bool, ByteStream), Failure> {
         use futures_util::{StreamExt, TryStreamExt};
         let is_raw = cid.codec() == crate::wire::block::RAW;
-        if is_raw && let Some(data) = self.memo.block(cid) {
-            return Ok((false, futures_util::stream::iter([Ok(data)]).boxed()));
-        }
-        let is_directory = match is_raw {
-            true => false,
-            false => content::is_directory(self.content.block(cid, wait).await?).unwrap_or(false),
+        let whole = |data| Ok((false, futures_util::stream::iter([Ok(data)]).boxed()));
+        let at_hand = self.memo.block(cid);
+        let is_directory = match (is_raw, at_hand) {
+            (true, Some(data)) => return whole(data),
+            (true, None) => false,
+            (false, at_hand) => {
+                let root = match at_hand {
+                    Some(root) => root,
+                    None => self.content.block(cid, wait).await?,
+                };
+                if let Some(data) = unixfs::content(root.clone()) {
+                    return whole(data);
+                }
+                unixfs::is_directory(root).unwrap_or(false)
+            }
         };
         let options = kubo::Cat {
             stall: wait,

@@ -51,7 +51,8 @@ pub struct Attempt {
     pub abi: Abi,
     /// The export to call; `_start` where it is absent and the ABI has one.
     pub entry: Option<String>,
-    /// `wasi`: strings, or scalars taken by their JSON text; `scalar`: numbers.
+    /// `wasi`: strings, or scalars taken by their JSON text; `scalar`: numbers;
+    /// `fan`: names of files in `input_dir`, whose bytes the arguments are.
     pub args: Vec<serde_json::Value>,
     /// The whole environment of the guest.
     pub env: BTreeMap<String, String>,

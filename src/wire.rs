@@ -15,6 +15,7 @@ pub mod car;
 pub mod dagcbor;
 pub mod dagjson;
 pub mod envelope;
+pub mod fan;
 pub mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -26,6 +27,7 @@ pub mod seal;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topics;
+pub mod unixfs;
 
 pub use address::Address;
 pub use block::{cid_of, verify_block};

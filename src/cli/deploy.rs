@@ -11,11 +11,12 @@ use super::{
 use crate::{
     compute::{Code, DeployRequest, Deployed, Draft, Failure},
     config::{Size, Span},
+    model::Abi,
 };
 
 /// Make a function of code
 ///
-/// Takes a module (.wasm, .wat), a folder with timerose.toml, or a CID, and prints the CID that
+/// Takes a module or component (.wasm, .wat), a folder with timerose.toml, or a CID, and prints the CID that
 /// names the function from then on. The same code with the same description has the same CID.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -23,7 +24,8 @@ EXAMPLES
   timerose deploy wordcount.wasm
   timerose deploy examples/wordcount
   CID=$(timerose deploy -q add.wat)
-  timerose deploy bafybei… --name wordcount")]
+  timerose deploy bafybei… --name wordcount
+  timerose deploy tagger.wasm --abi fan      bytes in, bytes out, as IPFS-FAN calls it")]
 pub(super) struct Args {
     /// Module, folder with timerose.toml, CID, /ipfs/… or ipfs://…
     code: String,
@@ -33,6 +35,9 @@ pub(super) struct Args {
     /// One line for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// How a module is called: wasi, component, scalar, fan [default: told from the code]
+    #[arg(long, value_parser = abi)]
+    abi: Option<Abi>,
     /// Export that a call without an entry means
     #[arg(long, value_name = "NAME")]
     entry: Option<String>,
@@ -99,6 +104,7 @@ impl Args {
         or(&self.name, &mut draft.name);
         or(&self.description, &mut draft.description);
         or(&self.entry, &mut draft.entry);
+        draft.abi = self.abi.or(draft.abi);
         draft.impure |= self.impure;
         draft.may_repeat |= self.may_repeat;
         if let Some(wall) = self.wall {
@@ -119,6 +125,11 @@ impl Args {
 
 async fn deploy(node: &Connection, request: DeployRequest) -> Result<Deployed, Failure> {
     node.client.deploy(request).await
+}
+
+fn abi(text: &str) -> Result<Abi, String> {
+    let named = Abi::ALL.into_iter().find(|abi| abi.as_str() == text);
+    named.ok_or_else(|| format!("{} is due", Abi::ALL.map(Abi::as_str).join(", ")))
 }
 
 fn text(deployed: &Deployed) -> String {

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
-use ipld_dagpb::PbNode;
 use moka::sync::Cache;
 
 use super::Failure;
 use crate::{
     kubo,
     model::{Block, Call, Class, Manifest},
-    wire::{self, dagcbor},
+    wire::{self, Refusal, dagcbor, fan},
 };
 
 /// Bytes of small blocks kept in memory.
@@ -99,25 +98,7 @@ impl Content {
         wait: Duration,
     ) -> Result<Manifest, Failure> {
         let data = self.block(function, wait).await?;
-        let manifest: Manifest = dagcbor::decode(&data).map_err(|error| {
-            Failure::new(
-                Class::User,
-                "not_a_function",
-                format!("{function} is no function: {error}"),
-            )
-            .with_hint(
-                "deploy the code first: timerose deploy FILE, and invoke the CID that it prints",
-            )
-        })?;
-        (manifest.timerose == crate::model::FUNCTION_TAG)
-            .then_some(manifest)
-            .ok_or_else(|| {
-                Failure::new(
-                    Class::User,
-                    "not_a_function",
-                    format!("{function} is no function of a known version"),
-                )
-            })
+        manifest_of(function, data)
     }
 
     /// The call named by `call`.
@@ -136,11 +117,23 @@ impl Content {
     }
 }
 
-/// Whether a UnixFS root (protobuf in protobuf, field 1 is the type) is a plain
-/// or a sharded directory, types 1 and 5; none when it is no UnixFS at all.
-pub(crate) fn is_directory(root: Bytes) -> Option<bool> {
-    let node = PbNode::from_bytes(root).ok()?;
-    Some(matches!(node.data.as_deref()?, [0x08, 1 | 5, ..]))
+/// Reads the block of a function: ours, or one of the function-addressable
+/// network.
+fn manifest_of(function: &Cid, data: Bytes) -> Result<Manifest, Failure> {
+    let manifest: Result<Manifest, Refusal> = match fan::is_file(function) {
+        true => fan::manifest(function, data),
+        false => dagcbor::decode(&data),
+    };
+    let not_a_function = |why: &dyn std::fmt::Display| {
+        let message = format!("{function} is no function: {why}");
+        Failure::new(Class::User, "not_a_function", message).with_hint(
+            "deploy the code first: timerose deploy FILE, and invoke the CID that it prints",
+        )
+    };
+    let manifest = manifest.map_err(|refusal| not_a_function(&refusal))?;
+    (manifest.timerose == crate::model::FUNCTION_TAG)
+        .then_some(manifest)
+        .ok_or_else(|| not_a_function(&"it is of an unknown version"))
 }
 
 /// What a failed fetch of `cid` means to the caller.

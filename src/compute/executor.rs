@@ -6,10 +6,12 @@
 
 mod alive;
 mod archive;
+mod arguments;
 mod attempt;
 mod beats;
 mod folders;
 mod journal;
+mod layout;
 pub(super) mod leases;
 mod meter;
 mod output;
@@ -43,7 +45,8 @@ use crate::{
     crash::{self, Point},
     mesh::Address,
     model::{
-        Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
+        Abi, Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe,
+        Roles,
     },
     task::Tasks,
 };
@@ -192,7 +195,7 @@ impl Executor {
         let run_time = parts.stats.run_time(&probe.function);
         let report = CandidateReport {
             id: probe.id,
-            veto: self.veto(&from, &probe.runtime),
+            veto: self.veto(&from).or_else(|| lacks(&probe.runtime)),
             slots: parts.config.slots,
             free: self.free(),
             queued: self.queued(),
@@ -218,16 +221,9 @@ impl Executor {
     }
 
     /// Why this node would not run code for `from`.
-    fn veto(&self, from: &Address, runtime: &str) -> Option<String> {
+    fn veto(&self, from: &Address) -> Option<String> {
         if let Err(why) = self.inner.allow.read().check(&from.peer, clock::unix_s()) {
             return Some(why);
-        }
-        let (sandbox, abi) = runtime.split_once('/').unwrap_or((runtime, ""));
-        let offers = runtimes()
-            .get(sandbox)
-            .is_some_and(|abis| abis.iter().any(|a| a == abi));
-        if !offers {
-            return Some(format!("does not offer {runtime}"));
         }
         (self.queued() >= self.inner.parts.config.max_queued).then(|| "is full".to_owned())
     }
@@ -262,7 +258,7 @@ impl Executor {
         meter: Arc<Meter>,
     ) {
         let lease = offer.lease;
-        let veto = self.veto(&from, "wasm/wasi");
+        let veto = self.veto(&from);
         if let Some(reason) = veto.or_else(|| self.inner.room.refusal(offer.limits.memory_bytes)) {
             self.with_leases(|leases| leases.declined(lease));
             return self.send(from, Message::Decline { lease, reason });
@@ -392,10 +388,19 @@ impl Executor {
     }
 }
 
+/// Why nobody's code for `runtime` runs here.
+fn lacks(runtime: &str) -> Option<String> {
+    let (sandbox, abi) = runtime.split_once('/').unwrap_or((runtime, ""));
+    let offers = runtimes()
+        .get(sandbox)
+        .is_some_and(|abis| abis.iter().any(|offered| offered == abi));
+    (!offers).then(|| format!("does not offer {runtime}"))
+}
+
 /// What this build runs.
 fn runtimes() -> BTreeMap<String, Vec<String>> {
     BTreeMap::from([(
         "wasm".to_owned(),
-        vec!["wasi".to_owned(), "scalar".to_owned()],
+        Abi::ALL.map(|abi| abi.as_str().to_owned()).to_vec(),
     )])
 }

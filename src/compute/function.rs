@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     kubo,
-    model::{Abi, Class, Limits, Manifest, Runtime},
+    model::{Abi, Call, Class, Limits, Manifest, Runtime},
     sandbox,
     store::{FunctionRow, Store},
-    wire::{block::DAG_CBOR, cid_of, dagcbor},
+    wire::{block::DAG_CBOR, cid_of, dagcbor, fan},
 };
 
 /// Bytes of the largest module that is accepted.
@@ -62,17 +62,25 @@ impl Functions {
             Code::Path(path) => {
                 let cid = self.resolve_path(&path, wait).await?;
                 if cid.codec() == DAG_CBOR {
-                    return self.adopt(&cid, wait).await;
+                    let manifest = self.content.manifest(&cid, wait).await?;
+                    return self.adopt(cid, manifest, wait).await;
                 }
                 let code = self.read(&cid, wait).await?;
+                if let Ok(manifest) = fan::parse(&code) {
+                    return self.adopt(cid, manifest, wait).await;
+                }
                 self.deploy_code(request.draft, code).await
             }
         }
     }
 
     /// Takes over a function that somebody else deployed.
-    async fn adopt(&self, function: &Cid, wait: Duration) -> Result<Deployed, Failure> {
-        let manifest = self.content.manifest(function, wait).await?;
+    async fn adopt(
+        &self,
+        function: Cid,
+        manifest: Manifest,
+        wait: Duration,
+    ) -> Result<Deployed, Failure> {
         let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
         let code = self.read(cid, wait).await?;
         let checked = check(
@@ -85,7 +93,11 @@ impl Functions {
             .pin_add(cid, &named_pin("code"))
             .await
             .map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
-        self.publish(manifest, checked.entries).await
+        let entries = match manifest.entries.is_empty() {
+            true => checked.entries,
+            false => manifest.entries.clone(),
+        };
+        self.keep(function, &manifest, entries).await
     }
 
     async fn deploy_code(&self, draft: Draft, code: Bytes) -> Result<Deployed, Failure> {
@@ -115,33 +127,37 @@ impl Functions {
 
     /// Stores the manifest and remembers the function.
     async fn publish(&self, manifest: Manifest, entries: Vec<String>) -> Result<Deployed, Failure> {
-        let bytes = dagcbor::encode(&manifest).map_err(|e| {
-            Failure::new(
-                Class::User,
-                "bad_manifest",
-                format!("the manifest has no canonical form: {e}"),
-            )
-        })?;
+        let bytes = canonical(&manifest)?;
         let function = cid_of(DAG_CBOR, &bytes);
         self.kubo
             .block_put(&bytes, kubo::Codec::DagCbor, false)
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the manifest"))?;
+        self.content
+            .insert(function, Bytes::copy_from_slice(&bytes));
+        self.keep(function, &manifest, entries).await
+    }
+
+    /// Remembers a function whose manifest is stored already.
+    async fn keep(
+        &self,
+        function: Cid,
+        manifest: &Manifest,
+        entries: Vec<String>,
+    ) -> Result<Deployed, Failure> {
         self.kubo
             .pin_add(&function, &named_pin("function"))
             .await
             .map_err(|e| unreachable_kubo(&e, "pinning the manifest"))?;
-        self.content
-            .insert(function, Bytes::copy_from_slice(&bytes));
         let row = FunctionRow {
             cid: function.to_string(),
             name: manifest.name.clone(),
-            manifest: bytes,
+            manifest: canonical(manifest)?,
             entries: serde_json::to_string(&entries).unwrap_or_default(),
             at_ms: clock::unix_ms(),
         };
         self.store.put_function(&row).map_err(|e| of_store(&e))?;
-        Ok(deployed(&function, &manifest, entries))
+        Ok(deployed(&function, manifest, entries))
     }
 
     /// All functions deployed here.
@@ -237,15 +253,35 @@ impl Functions {
     }
 }
 
-/// Arguments in their canonical form: strings for `wasi`, numbers for `scalar`.
+fn canonical(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
+    dagcbor::encode(manifest).map_err(|e| {
+        let message = format!("the manifest has no canonical form: {e}");
+        Failure::new(Class::User, "bad_manifest", message)
+    })
+}
+
+/// Arguments in their canonical form: strings for `wasi`, numbers for `scalar`,
+/// strings and links for `fan`.
 ///
 /// # Errors
 /// `user` when a number was due and something else came.
 pub(crate) fn arguments(manifest: &Manifest, typed: &[String]) -> Result<Vec<Ipld>, Failure> {
     let Runtime::Wasm { abi, .. } = &manifest.runtime;
     match abi {
-        Abi::Wasi => Ok(typed.iter().cloned().map(Ipld::String).collect()),
+        Abi::Wasi | Abi::Component => Ok(typed.iter().cloned().map(Ipld::String).collect()),
         Abi::Scalar => typed.iter().map(|text| number(text)).collect(),
+        Abi::Fan => typed.iter().map(|text| byte_string(text)).collect(),
+    }
+}
+
+/// Text stands for its bytes, `ipfs://CID` and `/ipfs/CID` for a file's.
+fn byte_string(text: &str) -> Result<Ipld, Failure> {
+    let path = text
+        .strip_prefix("ipfs://")
+        .or_else(|| text.strip_prefix("/ipfs/"));
+    match path {
+        Some(cid) => parse_cid(cid).map(Ipld::Link),
+        None => Ok(Ipld::String(text.to_owned())),
     }
 }
 
@@ -295,7 +331,7 @@ impl Checked {
     /// The export that a call without an entry can only mean.
     fn only_entry(&self) -> Option<String> {
         match (self.abi, self.entries.as_slice()) {
-            (Abi::Scalar, [only]) => Some(only.clone()),
+            (Abi::Scalar | Abi::Fan, [only]) => Some(only.clone()),
             _ => None,
         }
     }
@@ -312,6 +348,7 @@ fn check(
     let try_as = |abi| sandbox::check(code, abi, entry, &limits).map(|report| (abi, report));
     let checked = match abi {
         Some(abi) => try_as(abi),
+        None if sandbox::check::is_component(code) => try_as(Abi::Component),
         None => match try_as(Abi::Wasi) {
             Err(sandbox::Error::User(sandbox::Fault::MissingExport { name, have })) => {
                 try_as(Abi::Scalar)
@@ -367,6 +404,18 @@ fn unknown(reference: &str) -> Failure {
         format!("no function {reference:?} is deployed here"),
     )
     .with_hint("list them with: timerose ps --functions")
+}
+
+/// The export that `call` means.
+///
+/// # Errors
+/// `user`, where the function does not offer it.
+pub(crate) fn entry_of(manifest: &Manifest, call: &Call) -> Result<Option<String>, Failure> {
+    manifest.entry_of(call.entry.as_deref()).map_err(|name| {
+        let offered = manifest.entries.join(", ");
+        let message = format!("the function offers no `{name}`; it offers: {offered}");
+        Failure::new(Class::User, "no_entry", message)
+    })
 }
 
 /// What a failed store means to the caller.

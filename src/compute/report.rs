@@ -164,15 +164,6 @@ pub struct Record {
 #[must_use]
 pub fn runtime_name(runtime: &Runtime) -> String {
     match runtime {
-        Runtime::Wasm { abi, .. } => format!("wasm/{}", abi_name(*abi)),
-    }
-}
-
-/// How an ABI is written.
-#[must_use]
-pub const fn abi_name(abi: crate::model::Abi) -> &'static str {
-    match abi {
-        crate::model::Abi::Wasi => "wasi",
-        crate::model::Abi::Scalar => "scalar",
+        Runtime::Wasm { abi, .. } => format!("wasm/{}", abi.as_str()),
     }
 }

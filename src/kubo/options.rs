@@ -153,6 +153,8 @@ pub struct Add {
     pub is_announced: bool,
     /// How files are cut: `size-262144`.
     pub chunker: String,
+    /// Leaves are the bytes themselves, without a UnixFS node around them.
+    pub raw_leaves: bool,
     /// Most links in a node of a file.
     pub max_file_links: u32,
     /// Limit of the whole transfer.
@@ -169,6 +171,7 @@ impl Default for Add {
             only_hash: false,
             is_announced: true,
             chunker: "size-262144".to_owned(),
+            raw_leaves: true,
             max_file_links: 174,
             timeout: TRANSFER_TIMEOUT,
             stall: STALL,
@@ -183,7 +186,7 @@ impl Add {
         let request = Request::new(&command::ADD)
             .flag("cid-version", 1)
             .flag("hash", "sha2-256")
-            .flag("raw-leaves", true)
+            .flag("raw-leaves", self.raw_leaves)
             .flag("chunker", &self.chunker)
             .flag("trickle", false)
             .flag("inline", false)

@@ -29,6 +29,9 @@ pub struct Manifest {
     /// The export that a call without an entry means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
+    /// The only exports that a call may name; any where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
     /// Caps on every attempt.
     pub limits: Limits,
     /// Equal calls give equal results: no clock, no randomness, memoized.
@@ -59,8 +62,7 @@ pub enum Runtime {
     },
 }
 
-/// How a WebAssembly module is called. Components and the function-addressable
-/// network's ABI join as further variants.
+/// How a WebAssembly module is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Abi {
@@ -68,9 +70,46 @@ pub enum Abi {
     Wasi,
     /// Exports called with JSON numbers.
     Scalar,
+    /// A component that is a command of WASI preview 2; given what `wasi` is
+    /// given.
+    Component,
+    /// The function-addressable network's: exports that take byte strings and
+    /// leave one in their place.
+    Fan,
+}
+
+impl Abi {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Wasi, Self::Component, Self::Scalar, Self::Fan];
+
+    /// As manifests and adverts write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wasi => "wasi",
+            Self::Component => "component",
+            Self::Scalar => "scalar",
+            Self::Fan => "fan",
+        }
+    }
 }
 
 impl Manifest {
+    /// The export that a call means which names `entry`, or none.
+    ///
+    /// # Errors
+    /// The name that is not among [`Self::entries`].
+    pub fn entry_of(&self, entry: Option<&str>) -> Result<Option<String>, String> {
+        let entry = entry.or(self.entry.as_deref());
+        let is_offered = |name: &str| {
+            self.entries.is_empty() || self.entries.iter().any(|offered| offered == name)
+        };
+        match entry {
+            Some(name) if !is_offered(name) => Err(name.to_owned()),
+            entry => Ok(entry.map(str::to_owned)),
+        }
+    }
+
     /// A pure WASM function with default limits.
     #[must_use]
     pub fn wasm(code: Cid, abi: Abi) -> Self {
@@ -80,6 +119,7 @@ impl Manifest {
             description: None,
             runtime: Runtime::Wasm { code, abi },
             entry: None,
+            entries: Vec::new(),
             limits: Limits::default(),
             pure: true,
             may_repeat: false,

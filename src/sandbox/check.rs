@@ -10,9 +10,12 @@ use wasmparser::{
 use super::{Error, Fault};
 use crate::model::{Abi, Limits};
 
+pub(in crate::sandbox) mod component;
+pub(in crate::sandbox) mod fan;
 mod imports;
 mod kind;
 
+pub use component::is_component;
 pub use imports::WASI_FUNCTIONS;
 
 /// Largest module in bytes.
@@ -54,6 +57,9 @@ pub fn check(
     limits: &Limits,
 ) -> Result<Report, Error> {
     cap("bytes", bytes.len() as u64, MAX_MODULE_BYTES)?;
+    if abi == Abi::Component {
+        return Ok(component::check(bytes, limits.memory_bytes)?);
+    }
     kind::module(bytes)?;
     let mut survey = Survey {
         abi,
@@ -231,32 +237,18 @@ impl Survey {
         self.report.exports = functions.map(|(name, ..)| name.clone()).collect();
         let name = match (self.abi, entry) {
             (_, Some(name)) => name,
-            (Abi::Wasi, None) => "_start",
+            (Abi::Wasi | Abi::Component, None) => "_start",
             // Any export may be the entry of a call.
             (Abi::Scalar, None) => return self.any_scalar(),
+            (Abi::Fan, None) => return self.fan(),
         };
-        let found = self.exported.iter().find(|(exported, ..)| exported == name);
-        let Some((_, kind, index)) = found else {
-            let have = self
-                .report
-                .exports
-                .iter()
-                .take(MAX_LISTED)
-                .cloned()
-                .collect();
-            return Err(Fault::MissingExport {
-                name: name.to_owned(),
-                have,
-            });
-        };
-        if !is_function(*kind) {
-            return Err(bad_entry(name, "it is no function"));
-        }
-        let signature = self
-            .signature(*index)
-            .ok_or_else(|| bad_entry(name, "it has no type"))?;
+        let signature = self.function(name)?;
         match self.abi {
-            Abi::Wasi => self.command(name, signature),
+            Abi::Fan => {
+                fan::entry(name, signature)?;
+                self.fan()
+            }
+            Abi::Wasi | Abi::Component => self.command(name, signature),
             Abi::Scalar if is_scalar(signature) => Ok(()),
             Abi::Scalar => Err(bad_entry(
                 name,
@@ -265,12 +257,28 @@ impl Survey {
         }
     }
 
+    /// The exported function `name`.
+    fn function(&self, name: &str) -> Result<&FuncType, Fault> {
+        let found = self.exported.iter().find(|(exported, ..)| exported == name);
+        let (_, kind, index) = found.ok_or_else(|| self.missing(name))?;
+        if *kind != ExternalKind::Func {
+            return Err(bad_entry(name, "it is no function"));
+        }
+        self.signature(*index)
+            .ok_or_else(|| bad_entry(name, "it has no type"))
+    }
+
+    fn missing(&self, name: &str) -> Fault {
+        let have = self.report.exports.iter().take(MAX_LISTED);
+        Fault::MissingExport {
+            name: name.to_owned(),
+            have: have.cloned().collect(),
+        }
+    }
+
     fn any_scalar(&self) -> Result<(), Fault> {
         if self.report.exports.is_empty() {
-            return Err(Fault::MissingExport {
-                name: "function".to_owned(),
-                have: Vec::new(),
-            });
+            return Err(self.missing("function"));
         }
         Ok(())
     }
@@ -286,15 +294,7 @@ impl Survey {
             *kind == ExternalKind::Memory && name == "memory"
         };
         if !self.report.imports.is_empty() && !self.exported.iter().any(is_memory) {
-            let have = self
-                .exported
-                .iter()
-                .map(|(name, ..)| name.clone())
-                .take(MAX_LISTED);
-            return Err(Fault::MissingExport {
-                name: "memory".to_owned(),
-                have: have.collect(),
-            });
+            return Err(self.missing("memory"));
         }
         Ok(())
     }

@@ -40,6 +40,39 @@ pub enum Fault {
     /// An argument does not fit the entry.
     #[error("bad argument: {0}")]
     BadArgument(String),
+    /// The entry takes another number of byte strings.
+    #[error("`{name}` takes {takes} byte strings, {given} {} given", if *.given == 1 { "was" } else { "were" })]
+    Arity {
+        /// The export.
+        name: String,
+        /// How many it takes.
+        takes: usize,
+        /// How many there were.
+        given: usize,
+    },
+    /// A function of the `fan` ABI named a buffer outside its memory.
+    #[error("the function named {length} bytes at {at}, its memory has {has}")]
+    BadAllocation {
+        /// Where the bytes begin.
+        at: u64,
+        /// How many they are.
+        length: u64,
+        /// Bytes of memory.
+        has: u64,
+    },
+    /// A function of the `fan` ABI returned no length.
+    #[error("the function returned {0}, which is no length")]
+    BadReturn(i64),
+    /// A function of the `fan` ABI left more than its buffer holds.
+    #[error(
+        "the output of {left} bytes is larger than its buffer of {room}: the arguments and 100 bytes"
+    )]
+    BufferOverflow {
+        /// Bytes it left.
+        left: u64,
+        /// Bytes of the buffer.
+        room: u64,
+    },
     /// The result is no JSON number.
     #[error("the result {0} is no JSON number")]
     BadResult(String),

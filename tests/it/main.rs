@@ -44,6 +44,8 @@ mod node_follow;
 mod node_hostile;
 mod node_search;
 mod node_whole;
+mod sandbox_component;
+mod sandbox_fan;
 mod sandbox_faults;
 mod sandbox_floods;
 mod sandbox_process;

@@ -104,8 +104,13 @@ impl Room {
     }
 
     /// Runs what must reach its wall time of 300 ms and end right after.
-    pub(crate) async fn must_reach_its_deadline(&self, mut attempt: Attempt) {
+    pub(crate) async fn must_reach_its_deadline(&self, attempt: Attempt) {
         self.warm_up(&attempt).await;
+        self.must_end_at_its_deadline(attempt).await;
+    }
+
+    /// The same for what is compiled already.
+    pub(crate) async fn must_end_at_its_deadline(&self, mut attempt: Attempt) {
         attempt.limits.wall_ms = 300;
         let start = Instant::now();
         let error = self.run(attempt).await.unwrap_err();
@@ -175,6 +180,42 @@ pub(crate) fn write(fd: &str, from: &str, length: &str) -> String {
 /// WAT that does `body` for ever.
 pub(crate) fn for_ever(body: &str) -> String {
     format!("(loop $again {body} (br $again))")
+}
+
+/// Copies standard input to standard output, 64 KiB at a time.
+pub(crate) fn cat() -> String {
+    command(
+        &["fd_read", "fd_write"],
+        "(loop $more
+           (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+           (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (local.set $n (i32.load (i32.const 8)))
+           (if (local.get $n) (then
+             (i32.store (i32.const 4) (local.get $n))
+             (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+             (br $more))))",
+    )
+}
+
+/// Opens `path` relative to descriptor `dir`, then writes hello to it; exits
+/// with the first errno.
+pub(crate) fn write_file(dir: u32, path: &str) -> String {
+    let body = format!(
+        "(local.set $n (call $path_open (i32.const {dir}) (i32.const 0) (i32.const 256)
+           (i32.const {}) (i32.const 1) (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 16)))
+         (if (local.get $n) (then (call $proc_exit (local.get $n))))
+         {}",
+        path.len(),
+        write(
+            "(i32.load (i32.const 16))",
+            "(i32.const 64)",
+            "(i32.const 13)"
+        )
+    );
+    command(&["path_open", "proc_exit", "fd_write"], &body).replace(
+        "(memory (export \"memory\") 2)",
+        &format!("(memory (export \"memory\") 2) (data (i32.const 256) \"{path}\")"),
+    )
 }
 
 /// The text of a finished attempt's standard output.

@@ -10,7 +10,7 @@ use timerose::{
     sandbox::{Error, Fault},
 };
 
-use crate::sandbox_room::{Room, command, text, write};
+use crate::sandbox_room::{Room, cat, command, text, write, write_file};
 
 const FIB: &str = "(module (func (export \"fib\") (param $n i64) (result i64)
     (local $a i64) (local $b i64) (local $c i64)
@@ -20,21 +20,6 @@ const FIB: &str = "(module (func (export \"fib\") (param $n i64) (result i64)
       (local.set $a (local.get $b)) (local.set $b (local.get $c))
       (local.set $n (i64.sub (local.get $n) (i64.const 1))) (br $next))))
     (local.get $a)))";
-
-/// Copies standard input to standard output, 64 KiB at a time.
-fn cat() -> String {
-    command(
-        &["fd_read", "fd_write"],
-        "(loop $more
-           (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
-           (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
-           (local.set $n (i32.load (i32.const 8)))
-           (if (local.get $n) (then
-             (i32.store (i32.const 4) (local.get $n))
-             (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
-             (br $more))))",
-    )
-}
 
 #[tokio::test]
 async fn a_command_says_hello() {
@@ -127,27 +112,6 @@ async fn input_that_breaks_off_is_never_success() {
     let error = room.run(attempt).await.unwrap_err();
     assert!(matches!(error, Error::Input(_)), "{error:?}");
     room.close().await;
-}
-
-/// Opens `path` relative to descriptor `dir`, then writes hello to it; exits
-/// with the first errno.
-fn write_file(dir: u32, path: &str) -> String {
-    let body = format!(
-        "(local.set $n (call $path_open (i32.const {dir}) (i32.const 0) (i32.const 256)
-           (i32.const {}) (i32.const 1) (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 16)))
-         (if (local.get $n) (then (call $proc_exit (local.get $n))))
-         {}",
-        path.len(),
-        write(
-            "(i32.load (i32.const 16))",
-            "(i32.const 64)",
-            "(i32.const 13)"
-        )
-    );
-    command(&["path_open", "proc_exit", "fd_write"], &body).replace(
-        "(memory (export \"memory\") 2)",
-        &format!("(memory (export \"memory\") 2) (data (i32.const 256) \"{path}\")"),
-    )
 }
 
 #[tokio::test]

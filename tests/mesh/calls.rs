@@ -5,10 +5,17 @@ use std::{
     process::{Command, Output},
 };
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
-use timerose::compute::InvokeRequest;
+use timerose::compute::{ByteStream, InvokeRequest};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
+    WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as ADAPTER,
+};
+use wit_component::ComponentEncoder;
 
-use crate::support::mesh::Mesh;
+use crate::support::mesh::{Mesh, invoke_over};
 
 const FIB: &[u8] = include_bytes!("fib.wat");
 
@@ -142,5 +149,27 @@ async fn a_cid_that_nobody_has_is_named_in_time() {
     assert_eq!(failure.class.as_str(), "missing", "{failure}");
     assert!(failure.message.contains(absent));
     assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
+    mesh.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_is_deployed_and_called_like_a_module() {
+    let mesh = Mesh::start(2).await;
+    let module = wat::parse_str(include_str!("echo.wat")).unwrap();
+    let encoder = ComponentEncoder::default().module(&module).unwrap();
+    let adapted = encoder.adapter(ADAPTER_NAME, ADAPTER).unwrap().encode();
+    let function = mesh.deploy(0, &adapted.unwrap()).await;
+    let functions = mesh.client(0).functions().await.unwrap();
+    assert_eq!(functions[0].runtime, "wasm/component");
+    let request = InvokeRequest {
+        function,
+        executor: Some(mesh.peer(1)),
+        ..InvokeRequest::default()
+    };
+    let rose: ByteStream = stream::iter([Ok(Bytes::from("a rose"))]).boxed();
+    let finished = invoke_over(&mesh.client(0), &request, Some(rose)).await;
+    let invocation = finished.unwrap().invocation;
+    let said = mesh.timerose(0, &["result", &invocation]).await;
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "a rose", "{said:?}");
     mesh.end().await;
 }

@@ -20,6 +20,7 @@ mod bench;
 mod calls;
 mod chaos;
 mod durable;
+mod fan;
 mod faults;
 mod follow;
 mod harness;

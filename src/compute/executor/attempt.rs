@@ -5,21 +5,22 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use ipld_core::ipld::Ipld;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Parts,
+    arguments::Given,
     folders::Folder,
+    layout::Layout,
     meter::Meter,
     output::{Keep, Stored},
     presence, private,
-    stage::{Input, Stage, disk},
+    stage::{Stage, disk},
 };
 use crate::{
-    compute::{Failure, clock, content::RIDE_ALONG_BYTES, runtime_name},
+    compute::{Failure, clock, content::RIDE_ALONG_BYTES, function::entry_of, runtime_name},
     model::{
         Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence,
         RECEIPT_TAG, Receipt, Runtime, Usage,
@@ -117,7 +118,7 @@ async fn attempt(
         Err(_) => RIDE_ALONG_BYTES,
     };
     let logs = run
-        .keep(Limits::default())
+        .keep(Limits::default(), Layout::Raw)
         .logs(&work.path().join("stderr"), room / 2)
         .await
         .unwrap_or(None);
@@ -168,13 +169,16 @@ impl Attempt<'_> {
         if !self.account(call.input.as_ref()).await.is_complete {
             stage.connect(&self.assignment.sources).await;
         }
+        let entry = entry_of(&manifest, &call)?;
         let code = stage
             .code(manifest.runtime.code(), &self.parts.config.cache_dir)
             .await?;
         let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
         let input = private::opened(input, self.assignment.private.as_ref(), &broken);
-        if matches!(input, Input::Directory(_)) && self.usage.fetched_bytes > 0 {
+        let limits = manifest.limits.tightened_by(self.assignment.limits);
+        let given = Given::of(&stage, &manifest, &call, input, limits).await?;
+        if given.input_dir.is_some() && self.usage.fetched_bytes > 0 {
             self.parts
                 .stats
                 .fetched(self.usage.fetched_bytes, began.elapsed());
@@ -182,7 +186,7 @@ impl Attempt<'_> {
         self.meter.enter(Phase::Running);
         self.parts.stats.begin();
         let output = self
-            .sandboxed(&call, &manifest, code, input)
+            .sandboxed(&call, (&manifest, entry), code, given)
             .await
             .map_err(|error| {
                 let cause = broken.lock().take();
@@ -193,18 +197,13 @@ impl Attempt<'_> {
             .ran(&call.function, Duration::from_micros(output.usage.run_us));
         self.meter.enter(Phase::Storing);
         let stored = self
-            .keep(manifest.limits.tightened_by(self.assignment.limits))
+            .keep(limits, Layout::of(&manifest.runtime))
             .output(&output)
             .await?;
-        let runtime = format!(
-            "{} {}",
-            runtime_name(&manifest.runtime),
-            sandbox::wasm::ENGINE
-        );
         Ok(Done {
             output: stored,
             exit: output.exit,
-            runtime,
+            runtime: ran_by(&manifest.runtime),
         })
     }
 
@@ -239,16 +238,11 @@ impl Attempt<'_> {
     async fn sandboxed(
         &mut self,
         call: &Call,
-        manifest: &Manifest,
+        (manifest, entry): (&Manifest, Option<String>),
         code: std::path::PathBuf,
-        input: Input,
+        given: Given,
     ) -> Result<sandbox::Output, sandbox::Error> {
         let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
-        let (stdin, input_dir) = match input {
-            Input::None => (None, None),
-            Input::File(bytes) => (Some(bytes), None),
-            Input::Directory(path) => (None, Some(path)),
-        };
         let attempt = sandbox::Attempt {
             owner: self.owner.clone(),
             code: sandbox::Code {
@@ -256,11 +250,11 @@ impl Attempt<'_> {
                 path: code,
             },
             abi: *abi,
-            entry: call.entry.clone().or_else(|| manifest.entry.clone()),
-            args: call.args.iter().map(json).collect(),
+            entry,
+            args: given.args,
             env: manifest.env.clone(),
-            stdin,
-            input_dir,
+            stdin: given.stdin,
+            input_dir: given.input_dir,
             work: self.work.to_owned(),
             limits: manifest.limits.tightened_by(self.assignment.limits),
             fuel: call.fuel,
@@ -276,11 +270,12 @@ impl Attempt<'_> {
         result
     }
 
-    fn keep(&self, limits: Limits) -> Keep<'_> {
+    fn keep(&self, limits: Limits, layout: Layout) -> Keep<'_> {
         Keep {
             kubo: &self.parts.kubo,
             label: self.assignment.invocation.to_string(),
             limits,
+            layout,
             key: self.assignment.private.as_ref().map(|private| &private.key),
         }
     }
@@ -324,24 +319,14 @@ impl Ended {
     }
 }
 
+/// What ran the code, as receipts say it.
+fn ran_by(runtime: &Runtime) -> String {
+    format!("{} {}", runtime_name(runtime), sandbox::wasm::ENGINE)
+}
+
 /// What a sandbox's error says to the caller.
 fn failure(error: &sandbox::Error) -> Failure {
     Failure::new(error.class(), error.class().as_str(), error.to_string())
-}
-
-/// An argument as the sandbox takes it; floats stay floats, integers stay
-/// exact.
-fn json(arg: &Ipld) -> serde_json::Value {
-    match arg {
-        Ipld::Integer(n) => i64::try_from(*n).map_or_else(
-            |_| u64::try_from(*n).map_or(serde_json::Value::Null, serde_json::Value::from),
-            serde_json::Value::from,
-        ),
-        Ipld::Float(x) => serde_json::Value::from(*x),
-        Ipld::Bool(b) => serde_json::Value::from(*b),
-        Ipld::String(s) => serde_json::Value::from(s.as_str()),
-        _ => serde_json::Value::Null,
-    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -352,18 +337,6 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::model::Class;
-
-    #[test]
-    fn integers_of_any_width_stay_exact() {
-        assert_eq!(
-            json(&Ipld::Integer(i128::from(i64::MAX))).to_string(),
-            "9223372036854775807"
-        );
-        assert_eq!(
-            json(&Ipld::Integer(i128::from(u64::MAX))).to_string(),
-            "18446744073709551615"
-        );
-    }
 
     #[test]
     fn a_trap_is_the_fault_of_the_code() {

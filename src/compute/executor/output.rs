@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
-use super::stage::disk;
+use super::{layout::Layout, stage::disk};
 use crate::{
     compute::{
         Failure,
@@ -50,6 +50,8 @@ pub(crate) struct Keep<'a> {
     pub(crate) label: String,
     /// Caps on what is stored.
     pub(crate) limits: Limits,
+    /// How output becomes blocks.
+    pub(crate) layout: Layout,
     /// Of a private invocation: everything is sealed with it.
     pub(crate) key: Option<&'a ContentKey>,
 }
@@ -62,8 +64,11 @@ impl Keep<'_> {
         }
         let Some(folder) = &output.out_dir else {
             return match &output.stdout {
-                Stdout::Small(bytes) => Ok(small(bytes.to_vec())),
-                Stdout::File(path) => self.file(path, RIDE_ALONG_BYTES, "output").await,
+                Stdout::Small(bytes) => Ok(self.layout.small(bytes.to_vec())),
+                Stdout::File(path) => {
+                    self.file(path, RIDE_ALONG_BYTES, "output", self.layout)
+                        .await
+                }
             };
         };
         self.place(output, folder).await?;
@@ -94,15 +99,21 @@ impl Keep<'_> {
             Ok(0) | Err(_) => Ok(None),
             Ok(_) => match self.key {
                 Some(key) => self.sealed_logs(path, key, room).await.map(Some),
-                None => self.file(path, room, "logs").await.map(Some),
+                None => self.file(path, room, "logs", Layout::Raw).await.map(Some),
             },
         }
     }
 
-    async fn file(&self, path: &Path, room: usize, kind: &str) -> Result<Stored, Failure> {
+    async fn file(
+        &self,
+        path: &Path,
+        room: usize,
+        kind: &str,
+        layout: Layout,
+    ) -> Result<Stored, Failure> {
         if size(path).await? <= room as u64 {
             let data = tokio::fs::read(path).await.map_err(|e| disk(&e))?;
-            return Ok(small(data));
+            return Ok(layout.small(data));
         }
         let file = tokio::fs::File::open(path).await.map_err(|e| disk(&e))?;
         let hash = Arc::new(Mutex::new(Sha256::new()));
@@ -111,7 +122,10 @@ impl Keep<'_> {
             .inspect_ok(move |piece: &Bytes| seen.lock().update(piece));
         let added = self
             .kubo
-            .add(kubo::AddBody::stream(kind, bytes), &self.named(kind))
+            .add(
+                kubo::AddBody::stream(kind, bytes),
+                &layout.add(self.named(kind)),
+            )
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the output"))?;
         let digest = hash.lock().clone().finalize().to_vec();

@@ -19,11 +19,11 @@ use super::{meter::Meter, unpack};
 use crate::{
     compute::{
         ByteStream, Failure,
-        content::{Content, fetch_failed, is_directory},
+        content::{Content, fetch_failed},
     },
     kubo,
     model::Class,
-    wire::block::RAW,
+    wire::{block::RAW, unixfs::is_directory},
 };
 
 /// Largest module an executor loads, bytes; the sandbox refuses larger ones.

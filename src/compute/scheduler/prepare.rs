@@ -15,7 +15,10 @@ use super::{
     random,
 };
 use crate::{
-    compute::{ByteStream, Failure, InvokeRequest, clock, function::arguments},
+    compute::{
+        ByteStream, Failure, InvokeRequest, clock,
+        function::{arguments, entry_of},
+    },
     model::{Block, Call, Class, InvocationId, Limits, Manifest, PeerId, Private},
     wire::{Refusal, block::DAG_CBOR, cid_of, dagcbor},
 };
@@ -144,10 +147,12 @@ impl Prepared {
             fuel: request.fuel,
             nonce,
         };
+        entry_of(&manifest, &call)?;
         let call_block = block(&call)?;
         let call_cid = call_block.cid;
         let input_rides = input.block.is_some();
-        let blocks: Vec<Block> = [call_block, block(&manifest)?]
+        let manifest_block = named(parts, &function, request.fetch_timeout).await?;
+        let blocks: Vec<Block> = [call_block, manifest_block]
             .into_iter()
             .chain(input.block)
             .collect();
@@ -197,6 +202,12 @@ fn peer(text: &str) -> Result<PeerId, Failure> {
         Failure::new(Class::User, "bad_peer", format!("{text:?} is no peer ID"))
             .with_hint("list the nodes of the mesh with: timerose node ls")
     })
+}
+
+/// A block that is somewhere already.
+async fn named(parts: &Parts, cid: &Cid, wait: Duration) -> Result<Block, Failure> {
+    let data = parts.content.block(cid, wait).await?.to_vec();
+    Ok(Block { cid: *cid, data })
 }
 
 fn block<T: serde::Serialize>(value: &T) -> Result<Block, Failure> {

@@ -9,14 +9,14 @@ use super::drive::{Course, Door, Driver, millis};
 use crate::{
     compute::{
         Failure, Finished, clock,
-        content::{is_directory, unreachable_kubo},
+        content::unreachable_kubo,
         forwarded::explained,
         memo::{Known, Memo},
     },
     kubo::PinAdd,
     model::{Cid, Class, LeaseId, Outcome, Receipt},
     store::Memory,
-    wire::{block::RAW, dagcbor},
+    wire::{block::RAW, dagcbor, unixfs::is_directory},
 };
 
 /// How long the root of a directory may take to arrive.

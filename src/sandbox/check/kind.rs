@@ -30,7 +30,7 @@ fn describe(bytes: &[u8]) -> String {
     match bytes {
         [] => return "it is empty".to_owned(),
         [b'\0', b'a', b's', b'm', _, 0, 1, 0, ..] => {
-            return "it is a component, the sandbox runs core modules".to_owned();
+            return "it is a component, to be called as one".to_owned();
         }
         [b'\0', b'a', b's', b'm', version @ ..] if version.len() >= 4 => {
             return "it is of an unknown version".to_owned();

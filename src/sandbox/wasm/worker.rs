@@ -17,7 +17,9 @@ use tokio::runtime::{Builder, Runtime};
 use super::protocol::{self, Blob, Done, Failure, Reply, Request, Success};
 use crate::task::Tasks;
 
+mod component;
 mod engine;
+mod fan;
 mod guest;
 mod logs;
 mod scalar;

@@ -7,10 +7,14 @@
 use std::{collections::HashMap, io, path::Path};
 
 use tokio::time::Instant;
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstancePre, Linker, Module};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstancePre, Linker, Module,
+    component::Linker as Components,
+};
+use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::{
-    Failure, Request,
+    Failure, Request, component,
     guest::{self, State},
 };
 use crate::{model::Abi, sandbox::Fault};
@@ -21,7 +25,7 @@ const ASYNC_STACK_BYTES: usize = 2 << 20;
 /// Modules kept in the process, and what their code may take together.
 const MAX_MODULES: usize = 8;
 const MAX_CODE_BYTES: u64 = 128 << 20;
-const MAX_TABLES: u32 = 4;
+const MAX_TABLES: u64 = 4;
 
 /// Settings that change the compiled code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,14 +45,32 @@ pub(super) struct Modules {
 struct Linkers {
     engine: Engine,
     wasi: Linker<State>,
-    scalar: Linker<State>,
+    /// For code that imports nothing.
+    bare: Linker<State>,
+    components: Components<State>,
+}
+
+/// Code that can be instantiated.
+#[derive(Clone)]
+pub(super) enum Ready {
+    Module(InstancePre<State>),
+    Component(CommandPre<State>),
+}
+
+impl Ready {
+    pub(super) fn engine(&self) -> &Engine {
+        match self {
+            Self::Module(pre) => pre.module().engine(),
+            Self::Component(pre) => pre.engine(),
+        }
+    }
 }
 
 struct Loaded {
     cid: String,
     abi: Abi,
     flavour: Flavour,
-    pre: InstancePre<State>,
+    ready: Ready,
     code_bytes: u64,
 }
 
@@ -72,10 +94,7 @@ impl Modules {
 
     /// The module ready to be instantiated, and the microseconds that took if
     /// it was not at hand.
-    pub(super) fn load(
-        &mut self,
-        request: &Request,
-    ) -> Result<(InstancePre<State>, Option<u64>), Failure> {
+    pub(super) fn load(&mut self, request: &Request) -> Result<(Ready, Option<u64>), Failure> {
         let flavour = Flavour {
             has_fuel: request.fuel.is_some(),
             is_pure: request.pure,
@@ -85,16 +104,16 @@ impl Modules {
         };
         if let Some(at) = self.recent.iter().position(is_wanted) {
             let loaded = self.recent.remove(at);
-            let pre = loaded.pre.clone();
+            let ready = loaded.ready.clone();
             self.recent.push(loaded);
-            return Ok((pre, None));
+            return Ok((ready, None));
         }
         let start = Instant::now();
         let loaded = self.compile(request, flavour)?;
-        let pre = loaded.pre.clone();
+        let ready = loaded.ready.clone();
         self.keep(loaded);
         let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Ok((pre, Some(took.max(1))))
+        Ok((ready, Some(took.max(1))))
     }
 
     fn compile(&mut self, request: &Request, flavour: Flavour) -> Result<Loaded, Failure> {
@@ -105,30 +124,12 @@ impl Modules {
             }
         };
         let bytes = std::fs::read(&request.code_path)?;
-        let module = Module::from_binary(&linkers.engine, &bytes)
-            .map_err(|error| Fault::NotWasm(error.root_cause().to_string()))?;
-        let tables = module.resources_required().num_tables;
-        if tables > MAX_TABLES {
-            let (wanted, limit) = (tables.into(), MAX_TABLES.into());
-            return Err(Fault::TableLimit {
-                what: "tables".to_owned(),
-                wanted,
-                limit,
-            }
-            .into());
-        }
-        let linker = match request.abi {
-            Abi::Wasi => &linkers.wasi,
-            Abi::Scalar => &linkers.scalar,
-        };
-        let pre = linker.instantiate_pre(&module).map_err(guest::failure_of)?;
-        let code = module.image_range();
-        let code_bytes = (code.end as usize).saturating_sub(code.start as usize) as u64;
+        let (ready, code_bytes) = linkers.compile(request.abi, &bytes)?;
         Ok(Loaded {
             cid: request.code_cid.clone(),
             abi: request.abi,
             flavour,
-            pre,
+            ready,
             code_bytes,
         })
     }
@@ -148,12 +149,42 @@ impl Linkers {
         let engine = Engine::new(&config(flavour, cache))?;
         let mut wasi = Linker::new(&engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut wasi, |state: &mut State| &mut state.wasi)?;
-        let scalar = Linker::new(&engine);
+        let bare = Linker::new(&engine);
+        let components = component::linker(&engine)?;
         Ok(Self {
             engine,
             wasi,
-            scalar,
+            bare,
+            components,
         })
+    }
+
+    /// Code ready to be instantiated, and how much machine code that is.
+    fn compile(&self, abi: Abi, bytes: &[u8]) -> Result<(Ready, u64), Failure> {
+        let linker = match abi {
+            Abi::Wasi => &self.wasi,
+            Abi::Scalar | Abi::Fan => &self.bare,
+            Abi::Component => {
+                let (command, code_bytes) = component::compile(&self.components, bytes)?;
+                return Ok((Ready::Component(command), code_bytes));
+            }
+        };
+        let module = Module::from_binary(&self.engine, bytes)
+            .map_err(|error| Fault::NotWasm(error.root_cause().to_string()))?;
+        let (wanted, limit) = (module.resources_required().num_tables.into(), MAX_TABLES);
+        if wanted > limit {
+            let what = "tables".to_owned();
+            return Err(Fault::TableLimit {
+                what,
+                wanted,
+                limit,
+            }
+            .into());
+        }
+        let pre = linker.instantiate_pre(&module).map_err(guest::failure_of)?;
+        let code = module.image_range();
+        let code_bytes = (code.end as usize).saturating_sub(code.start as usize) as u64;
+        Ok((Ready::Module(pre), code_bytes))
     }
 }
 

@@ -4,15 +4,20 @@
 //! failed. The store and all memory of the guest are gone afterwards.
 
 use tokio::time::Instant;
-use wasmtime::{InstancePre, ResourceLimiter, Store, Trap, UnknownImportError};
-use wasmtime_wasi::{I32Exit, p1::WasiP1Ctx};
+use wasmtime::{ResourceLimiter, Store, Trap, UnknownImportError};
+use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView, p1::WasiP1Ctx};
 
-use super::{Failure, Reply, Request, logs::Logs, reply, scalar, streams::Stdout, wasi};
+use super::{
+    Failure, Reply, Request, component, engine::Ready, fan, logs::Logs, reply, scalar,
+    streams::Stdout, wasi,
+};
 use crate::{
     model::Abi,
     sandbox::{Fault, Usage},
 };
 
+/// Core instances that make up one component.
+const MAX_PARTS: usize = 64;
 const MAX_TABLE_ELEMENTS: usize = 10_000;
 
 /// What a store holds besides the guest.
@@ -25,7 +30,17 @@ pub(super) struct State {
 /// into an abort without a reason.
 struct Limiter {
     memory_limit: u64,
+    /// Of all memories together.
+    memory_bytes: u64,
     memory_peak: u64,
+    /// Instances, and memories, of one guest.
+    parts: usize,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
 }
 
 /// A reason to stop the guest, carried through wasmtime's errors.
@@ -41,16 +56,22 @@ pub(super) fn stop(failure: Failure) -> wasmtime::Error {
 /// Runs the guest; tells the parent right before, unless that knows.
 pub(super) async fn run(
     request: &Request,
-    module: &InstancePre<State>,
+    code: &Ready,
     (stdout, logs): (&Stdout, &Logs),
     is_quiet: bool,
 ) -> Result<Usage, Failure> {
     let limiter = Limiter {
         memory_limit: request.limits.memory_bytes,
+        memory_bytes: 0,
         memory_peak: 0,
+        parts: if request.abi == Abi::Component {
+            MAX_PARTS
+        } else {
+            1
+        },
     };
     let wasi = wasi::context(request, stdout, logs)?;
-    let mut store = Store::new(module.module().engine(), State { wasi, limiter });
+    let mut store = Store::new(code.engine(), State { wasi, limiter });
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(wasi::hostcall_fuel(request));
     if let Some(fuel) = request.fuel {
@@ -60,9 +81,13 @@ pub(super) async fn run(
         reply(&Reply::Started)?;
     }
     let start = Instant::now();
-    let ended = match request.abi {
-        Abi::Wasi => wasi::call(&mut store, module, request).await,
-        Abi::Scalar => scalar::call(&mut store, module, request, stdout).await,
+    let ended = match (code, request.abi) {
+        (Ready::Component(command), _) => component::call(&mut store, command, request).await,
+        (Ready::Module(module), Abi::Scalar) => {
+            scalar::call(&mut store, module, request, stdout).await
+        }
+        (Ready::Module(module), Abi::Fan) => fan::call(&mut store, module, request, stdout).await,
+        (Ready::Module(module), _) => wasi::call(&mut store, module, request).await,
     };
     let run_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let fuel = request
@@ -102,17 +127,19 @@ pub(super) fn failure_of(error: wasmtime::Error) -> Failure {
 impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let (wanted, limit) = (desired as u64, self.memory_limit);
+        let others = self.memory_bytes.saturating_sub(current as u64);
+        let (wanted, limit) = (others.saturating_add(desired as u64), self.memory_limit);
         if maximum.is_some_and(|maximum| desired > maximum) && wanted <= limit {
             return Ok(false);
         }
         if wanted > limit {
             return Err(stop(Fault::MemoryLimit { wanted, limit }.into()));
         }
+        self.memory_bytes = wanted;
         self.memory_peak = self.memory_peak.max(wanted);
         Ok(true)
     }
@@ -139,10 +166,10 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        1
+        self.parts
     }
 
     fn memories(&self) -> usize {
-        1
+        self.parts
     }
 }

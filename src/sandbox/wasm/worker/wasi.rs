@@ -47,7 +47,7 @@ pub(super) fn context(
     logs: &Logs,
 ) -> Result<WasiP1Ctx, Failure> {
     let mut builder = WasiCtxBuilder::new();
-    if request.abi != Abi::Wasi {
+    if !matches!(request.abi, Abi::Wasi | Abi::Component) {
         return Ok(builder.build_p1());
     }
     builder
