@@ -36,10 +36,17 @@ begin_steps() {
   if [ -z "${TIMEROSE_SKIPPED:-}" ]; then
     TIMEROSE_SKIPPED=$(mktemp)
     export TIMEROSE_SKIPPED
-    trap 'rm -f "$STEP_LOG" "$TIMEROSE_SKIPPED"' EXIT
+    at_end rm -f "$STEP_LOG" "$TIMEROSE_SKIPPED"
   else
-    trap 'rm -f "$STEP_LOG"' EXIT
+    at_end rm -f "$STEP_LOG"
   fi
+}
+
+AT_END=()
+# at_end COMMAND…: done when the script ends, however it does.
+at_end() {
+  AT_END+=("$(printf '%q ' "$@")")
+  trap 'for command in "${AT_END[@]}"; do eval "$command"; done' EXIT
 }
 
 # step NAME COMMAND…: runs it, keeps going when it fails. A step whose tests

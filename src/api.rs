@@ -15,6 +15,7 @@ mod client;
 mod content;
 mod functions;
 mod guard;
+mod images;
 mod invocations;
 mod kind;
 mod machine;

@@ -22,6 +22,7 @@ mod explain;
 mod gc;
 mod guest;
 mod help;
+mod image;
 mod init;
 mod invoke;
 mod logs;
@@ -76,6 +77,7 @@ enum Command {
     Daemon(daemon::Args),
     Doctor(doctor::Args),
     Deploy(deploy::Args),
+    Image(image::Args),
     Invoke(invoke::Args),
     Schedule(schedule::Args),
     Explain(explain::Args),
@@ -157,6 +159,7 @@ impl Command {
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
             Self::Deploy(args) => args.run(cx).await,
+            Self::Image(args) => args.run(cx).await,
             Self::Schedule(args) => args.run(cx).await,
             Self::Explain(args) => args.run(cx).await,
             Self::Logs(args) => args.run(cx).await,

@@ -12,8 +12,10 @@ mod explain;
 mod failure;
 pub(crate) mod forwarded;
 mod function;
+mod image;
 mod keeper;
 mod memo;
+mod piped;
 mod private;
 mod reading;
 mod report;
@@ -23,7 +25,7 @@ pub mod scheduler;
 mod simulation;
 pub mod storage;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -33,6 +35,7 @@ use self::{
     content::{Content, fetch_failed},
     executor::Executor,
     function::Functions,
+    image::Images,
     keeper::Keeper,
     memo::Memo,
     scheduler::{Following, Scheduler},
@@ -41,14 +44,15 @@ use self::{
 pub use self::{
     explain::{Candidate, Explanation, Terms},
     failure::Failure,
+    image::{AddedImage, ImageSource, KeptImage},
     report::{Deployed, Finished, InvocationEvent, Record, runtime_name},
-    request::{ByteStream, Code, DeployRequest, Draft, InvokeRequest},
+    request::{ByteStream, Code, ContainerDraft, DeployRequest, Draft, InvokeRequest},
 };
 use crate::{
     kubo,
     mesh::{DownReason, Event, Identity, Interruption, Mesh},
     model::{Advert, Block, Call, Cid, Receipt},
-    sandbox::Sandbox,
+    sandbox::Sandboxes,
     store::{Ledger, Store},
     task::Tasks,
     wire::{dagcbor, unixfs},
@@ -73,7 +77,9 @@ pub struct ComputeParts {
     /// Who signs.
     pub identity: Identity,
     /// What runs code.
-    pub sandbox: Arc<dyn Sandbox>,
+    pub sandboxes: Sandboxes,
+    /// Bytes of the largest image that is taken.
+    pub max_image_bytes: u64,
     /// What survives a restart.
     pub store: Store,
     /// Where promises are kept; none where nothing outlives the process.
@@ -90,6 +96,8 @@ pub struct Compute {
     functions: Functions,
     memo: Memo,
     content: Content,
+    images: Images,
+    sandboxes: Sandboxes,
     kubo: kubo::Client,
     store: Store,
     storage: Storage,
@@ -110,13 +118,19 @@ impl Compute {
         let content = Content::new(kubo.clone());
         let keeper = Keeper::start(kubo.clone(), tasks);
         let memo = Memo::new(store.clone(), kubo.clone(), content.clone(), keeper);
-        let functions = Functions::new(kubo.clone(), content.clone(), store.clone());
+        let images = Images::new(
+            kubo.clone(),
+            parts.executor.work_dir.clone(),
+            parts.max_image_bytes,
+        );
+        let functions =
+            Functions::new(kubo.clone(), content.clone(), images.clone(), store.clone());
         let executor = executor::Parts::new(
             parts.executor,
             kubo.clone(),
             mesh.clone(),
             identity,
-            parts.sandbox,
+            (parts.sandboxes.clone(), images.clone()),
             content.clone(),
             memo.clone(),
         );
@@ -141,6 +155,8 @@ impl Compute {
             functions,
             memo,
             content,
+            images,
+            sandboxes: parts.sandboxes,
             storage: Storage::new(kubo.clone(), store.clone(), parts.quota),
             kubo,
             store,
@@ -205,6 +221,47 @@ impl Compute {
     /// What is kept.
     pub(crate) const fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    /// Stores an image of this node's engine, or one in an archive.
+    pub(crate) async fn add_image(&self, from: ImageSource) -> Result<AddedImage, Failure> {
+        let archive = match from {
+            ImageSource::Archive(archive) => archive,
+            ImageSource::Engine(name) => {
+                let docker = self.sandboxes.docker();
+                docker.settled().await;
+                docker.export(&name).await?
+            }
+        };
+        self.images.add(archive).await
+    }
+
+    /// Images that are kept.
+    pub(crate) async fn images(&self) -> Result<Vec<KeptImage>, Failure> {
+        let kept = self.storage.list().await?.into_iter();
+        let images = kept.filter(|kept| kept.kind == image::KIND);
+        let shown = images.map(|kept| KeptImage {
+            image: kept.cid,
+            bytes: kept.bytes,
+        });
+        Ok(shown.collect())
+    }
+
+    /// Lets go of an image; what the engine has of it stays there.
+    pub(crate) async fn remove_image(&self, name: &str) -> Result<KeptImage, Failure> {
+        let cid = image::parse(name)?;
+        let kept = self.images().await?.into_iter();
+        let known = kept.into_iter().find(|kept| kept.image == cid.to_string());
+        let known = known.ok_or_else(|| {
+            not_found(&format!("no image {cid} is kept here")).with_hint("timerose image ls")
+        })?;
+        self.images.remove(&cid).await?;
+        Ok(known)
+    }
+
+    /// Runtimes that this node does not offer now, and why.
+    pub(crate) fn lacking(&self) -> BTreeMap<String, String> {
+        self.sandboxes.lacking()
     }
 
     /// The bytes behind `cid`: a file, or a directory as a TAR archive; and

@@ -5,6 +5,7 @@
 //! stands. Nothing else in the crate reads the environment, the CLI excepted.
 
 mod endpoint;
+mod engine;
 mod home;
 mod reference;
 mod section;
@@ -19,7 +20,7 @@ pub use home::Home;
 pub use reference::{commented_file, reference};
 pub use section::Field;
 use serde::{Deserialize, Serialize};
-pub use settings::{Api, Executor, Kubo, Log, Mesh, Scheduler, Storage};
+pub use settings::{Api, Docker, Executor, Kubo, Log, Mesh, Scheduler, Storage};
 pub use units::{Error as UnitError, Size, Span};
 
 /// This very program, for processes that are started anew.
@@ -40,6 +41,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// What this node runs for others.
     pub executor: Executor,
+    /// Containers.
+    pub docker: Docker,
     /// How invocations are placed.
     pub scheduler: Scheduler,
     /// What is kept.
@@ -115,6 +118,11 @@ impl Config {
             ("scheduler.timeout", self.scheduler.timeout),
             ("scheduler.lease_ttl", self.scheduler.lease_ttl),
         ];
+        let processors = self.docker.processors;
+        if !(0.01..=1024.0).contains(&processors) {
+            let problem = format!("{processors} processors: 0.01 to 1024 are due");
+            return Err(Error::new(problem, "docker.processors"));
+        }
         match positive.iter().find(|(_, span)| span.0.is_zero()) {
             Some((key, _)) => Err(Error::new("a duration above zero is due".to_owned(), *key)),
             None => Ok(()),

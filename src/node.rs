@@ -27,7 +27,7 @@ use crate::{
     config::{self, Config, Home},
     kubo,
     mesh::{self, Identity, Mesh},
-    sandbox::{Wasm, wasm},
+    sandbox::{Docker, Sandboxes, Wasm, docker, wasm},
     store::{Ledger, Store},
     task::Tasks,
 };
@@ -214,7 +214,8 @@ impl Base {
             max_processes: slots as usize,
             idle_timeout: SANDBOX_IDLE,
         };
-        let sandbox = Wasm::new(sandbox, tasks).map_err(|e| error::sandbox(&e))?;
+        let wasm = Wasm::new(sandbox, tasks).map_err(|e| error::sandbox(&e))?;
+        let docker = Docker::start(self.containers(config, &folders), tasks);
         Ok(ComputeParts {
             executor: executor_config(config, &folders, slots),
             scheduler: scheduler_config(config),
@@ -225,11 +226,29 @@ impl Base {
             kubo: self.kubo.clone(),
             mesh: mesh.clone(),
             identity: self.identity.clone(),
-            sandbox: Arc::new(sandbox),
+            sandboxes: Sandboxes::new(Arc::new(wasm), docker),
+            max_image_bytes: config.docker.max_image.0,
             store: self.store.clone(),
             ledger: self.ledger(mode, tasks)?,
             allow: Allow::new(self.identity.peer(), rules(config, &self.store)?),
         })
+    }
+
+    /// What a container must not reach is this node's own doors above all.
+    fn containers(&self, config: &Config, folders: &Folders) -> docker::Config {
+        let kubo = match self.kubo.endpoint().address() {
+            Some(kubo::Address::Tcp(address)) => Some(address.replace("localhost", "127.0.0.1")),
+            _ => None,
+        };
+        let doors = kubo.into_iter().chain(config.api.listen.clone());
+        let is_address = |door: &String| door.parse::<std::net::SocketAddr>().is_ok();
+        docker::Config {
+            sockets: config.docker.sockets(),
+            home: format!("{} {}", self.identity.peer(), folders.work.display()),
+            work_dir: folders.work.clone(),
+            processors: config.docker.processors,
+            forbidden: doors.filter(is_address).collect(),
+        }
     }
 
     async fn listen(config: &Config, home: &Home, mode: &Mode) -> Result<Server, Failure> {

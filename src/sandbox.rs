@@ -13,14 +13,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Abi, Limits};
 
+mod capped;
 pub mod check;
+pub mod docker;
 mod error;
-pub mod noop;
+mod offers;
+mod tree;
 pub mod wasm;
 
 pub use check::{Report, check};
+pub use docker::Docker;
 pub use error::{Error, Fault};
-pub use noop::Noop;
+pub use offers::Sandboxes;
 pub use wasm::Wasm;
 
 /// What runs code.
@@ -28,9 +32,16 @@ pub trait Sandbox: Send + Sync + fmt::Debug {
     /// The runtime's name as in manifests and adverts: `wasm`.
     fn runtime(&self) -> &'static str;
 
+    /// The kinds of code that it runs now, as adverts list them.
+    ///
+    /// # Errors
+    /// Why it runs none at present, for people.
+    fn offers(&self) -> Result<Vec<String>, String>;
+
     /// Runs `attempt` to its end, its limits or `cancel`, whichever is first;
-    /// returns within 500 ms of the latter two. Dropping the future ends the
-    /// guest too. Waits for a free process as long as `cancel` allows.
+    /// returns within 500 ms of the latter two, containers within 5 s. Dropping
+    /// the future ends the guest too. Waits for a free process as long as
+    /// `cancel` allows.
     fn run(
         &self,
         attempt: Attempt,
@@ -45,14 +56,11 @@ pub type Input = BoxStream<'static, std::io::Result<Bytes>>;
 pub struct Attempt {
     /// Whose code it is: processes are never shared between owners.
     pub owner: String,
-    /// The module.
-    pub code: Code,
-    /// How it is called.
-    pub abi: Abi,
-    /// The export to call; `_start` where it is absent and the ABI has one.
-    pub entry: Option<String>,
-    /// `wasi`: strings, or scalars taken by their JSON text; `scalar`: numbers;
-    /// `fan`: names of files in `input_dir`, whose bytes the arguments are.
+    /// What is run.
+    pub program: Program,
+    /// `wasi` and containers: strings, or scalars taken by their JSON text;
+    /// `scalar`: numbers; `fan`: names of files in `input_dir`, whose bytes the
+    /// arguments are.
     pub args: Vec<serde_json::Value>,
     /// The whole environment of the guest.
     pub env: BTreeMap<String, String>,
@@ -67,10 +75,44 @@ pub struct Attempt {
     pub work: PathBuf,
     /// Caps; wall time counts from the start of the guest, not of its compiler.
     pub limits: Limits,
+}
+
+/// What a sandbox runs; each knows one kind.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// A WebAssembly module or component.
+    Wasm(Module),
+    /// A container.
+    Docker(Container),
+}
+
+/// A WebAssembly module or component, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Its bytes.
+    pub code: Code,
+    /// How it is called.
+    pub abi: Abi,
+    /// The export to call; `_start` where it is absent and the ABI has one.
+    pub entry: Option<String>,
     /// Deterministic instruction budget, where the call asks for one.
     pub fuel: Option<u64>,
     /// Fixed clocks, deterministic randomness and NaNs.
     pub pure: bool,
+}
+
+/// A container, and what it runs.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// The image, as the engine knows it.
+    pub image: String,
+    /// In place of the image's command; the image's own where it is empty.
+    /// Arguments follow it.
+    pub command: Vec<String>,
+    /// In place of the image's working directory.
+    pub workdir: Option<String>,
+    /// What the engine shows of it: `timerose.invocation`, `timerose.lease`.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Verified module bytes on disk.
@@ -130,12 +172,13 @@ pub struct Usage {
     pub run_us: u64,
     /// Fuel spent, where it was counted.
     pub fuel: Option<u64>,
-    /// Largest linear memory, bytes.
+    /// Largest linear memory, or memory of a container, bytes; 0 where it is
+    /// not known.
     pub memory_peak_bytes: u64,
     /// Time to compile the module or to load it from the cache, microseconds;
     /// 0 when it was still in the process.
     pub compile_us: u64,
-    /// Whether a process had to be started or a module loaded.
+    /// Whether a process or container had to be started or a module loaded.
     pub cold: bool,
 }
 
@@ -143,8 +186,7 @@ impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
             .field("owner", &self.owner)
-            .field("code", &self.code)
-            .field("abi", &self.abi)
+            .field("program", &self.program)
             .field("work", &self.work)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

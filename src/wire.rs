@@ -20,6 +20,7 @@ pub mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod key;
+pub mod oci;
 pub mod private;
 pub mod receipt;
 mod refusal;

@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 
 use super::shape::{Allowed, Freed, NodeInfo, NodeView, Output, Removed, Storage};
 use crate::compute::{
-    ByteStream, DeployRequest, Deployed, Explanation, Failure, InvocationEvent, InvokeRequest,
-    Record,
+    AddedImage, ByteStream, DeployRequest, Deployed, Explanation, Failure, ImageSource,
+    InvocationEvent, InvokeRequest, KeptImage, Record,
 };
 
 /// Events of one invocation; dropping it before its end cancels the invocation.
@@ -112,6 +112,18 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What this node says of itself.
     fn node(&self) -> impl Future<Output = Result<NodeInfo, Failure>> + Send;
+
+    /// Stores an image; gives its CID.
+    fn add_image(
+        &self,
+        from: ImageSource,
+    ) -> impl Future<Output = Result<AddedImage, Failure>> + Send;
+
+    /// Images that are kept.
+    fn images(&self) -> impl Future<Output = Result<Vec<KeptImage>, Failure>> + Send;
+
+    /// Lets go of an image.
+    fn remove_image(&self, image: &str) -> impl Future<Output = Result<KeptImage, Failure>> + Send;
 
     /// What is kept.
     fn storage(&self) -> impl Future<Output = Result<Storage, Failure>> + Send;

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     compute::{
-        ByteStream, Code, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
-        InvokeRequest, Record,
+        AddedImage, ByteStream, Code, DeployRequest, Deployed, Explanation, Failure, ImageSource,
+        InvocationEvent, InvokeRequest, KeptImage, Record,
     },
     model::Class,
 };
@@ -83,6 +83,11 @@ impl Client {
                 self.json("deploy", &[("arg", &path), ("draft", &draft)], None)
                     .await
             }
+            Code::Container(container) => {
+                let container = to_json(&container)?;
+                let query = [("draft", draft.as_str()), ("container", &container)];
+                self.json("deploy", &query, None).await
+            }
             Code::Bytes(bytes) if bytes.len() > MODULE_MAX => {
                 let message = format!(
                     "the module has {} bytes; {MODULE_MAX} is the most",
@@ -96,6 +101,36 @@ impl Client {
                     .await
             }
         }
+    }
+
+    /// Stores an image; gives its CID.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn add_image(&self, from: ImageSource) -> Result<AddedImage, Failure> {
+        match from {
+            ImageSource::Engine(name) => self.json("image/add", &[("arg", &name)], None).await,
+            ImageSource::Archive(bytes) => {
+                let body = Body::wrap_stream(bytes);
+                self.json("image/add", &[], Some(body)).await
+            }
+        }
+    }
+
+    /// Images that are kept.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn images(&self) -> Result<Vec<KeptImage>, Failure> {
+        self.json("image/ls", &[], None).await
+    }
+
+    /// Lets go of an image.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn remove_image(&self, image: &str) -> Result<KeptImage, Failure> {
+        self.json("image/rm", &[("arg", image)], None).await
     }
 
     /// Starts an invocation; `input` goes along where the request says `-`.

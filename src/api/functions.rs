@@ -18,17 +18,19 @@ use crate::{
     model::Class,
 };
 
-/// `deploy?draft={…}` with the module as the body, or `deploy?arg=PATH&draft={…}`.
+/// `deploy?draft={…}` with the module as the body, `deploy?arg=PATH&draft={…}`,
+/// or `deploy?draft={…}&container={…}`.
 pub(super) async fn deploy<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
     body: Body,
 ) -> Result<Json<Deployed>, Refusal> {
-    let params = Params::read(pairs, 0..=1, &["draft"])?;
+    let params = Params::read(pairs, 0..=1, &["draft", "container"])?;
     let draft = params.json("draft")?;
-    let code = match params.arg(0) {
-        Some(path) => Code::Path(path.to_owned()),
-        None => Code::Bytes(to_bytes(body, MODULE_MAX).await.map_err(|_| too_large())?),
+    let code = match (params.arg(0), params.json::<Option<_>>("container")?) {
+        (Some(path), _) => Code::Path(path.to_owned()),
+        (None, Some(container)) => Code::Container(container),
+        (None, None) => Code::Bytes(to_bytes(body, MODULE_MAX).await.map_err(|_| too_large())?),
     };
     Ok(Json(backend.deploy(DeployRequest { draft, code }).await?))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{Router, http::StatusCode, response::Response, routing::post};
 
-use super::{Backend, content, functions, invocations, machine, status::answer};
+use super::{Backend, content, functions, images, invocations, machine, status::answer};
 use crate::{compute::Failure, model::Class};
 
 /// What every path begins with.
@@ -17,10 +17,13 @@ pub const PREFIX: &str = "/api/v0/compute";
 pub const MODULE_MAX: usize = 32 << 20;
 
 /// Every path below [`PREFIX`], as the reference lists them.
-pub const PATHS: [&str; 29] = [
+pub const PATHS: [&str; 32] = [
     "deploy",
     "functions",
     "rm",
+    "image/add",
+    "image/ls",
+    "image/rm",
     "invoke",
     "submit",
     "schedule",
@@ -55,6 +58,9 @@ pub(super) fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/deploy", post(functions::deploy::<B>))
         .route("/functions", post(functions::list::<B>))
         .route("/rm", post(functions::remove::<B>))
+        .route("/image/add", post(images::add::<B>))
+        .route("/image/ls", post(images::list::<B>))
+        .route("/image/rm", post(images::remove::<B>))
         .route("/invoke", post(invocations::invoke::<B>))
         .route("/submit", post(invocations::submit::<B>))
         .route("/schedule", post(invocations::schedule::<B>))

@@ -78,6 +78,9 @@ pub struct NodeInfo {
     pub mesh: String,
     /// Whether it can do its work, and if not, why.
     pub health: Health,
+    /// Runtimes that it does not offer now, and why.
+    #[serde(default)]
+    pub lacking: BTreeMap<String, String>,
     /// Counters since the start, by name.
     pub counters: BTreeMap<String, u64>,
 }

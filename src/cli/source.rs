@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::exit::{bad, file};
 use crate::{
-    compute::{Code, DeployRequest, Draft, Failure},
+    compute::{Code, ContainerDraft, DeployRequest, Draft, Failure},
     config::{Size, Span},
     model::{Abi, Limits},
 };
@@ -25,8 +25,8 @@ struct Description {
     description: Option<String>,
     runtime: Runtime,
     entry: Option<String>,
-    #[serde(default = "yes")]
-    pure: bool,
+    /// Modules are pure unless they say otherwise, containers are not.
+    pure: Option<bool>,
     #[serde(default)]
     may_repeat: bool,
     #[serde(default)]
@@ -36,9 +36,10 @@ struct Description {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Runtime {
-    wasm: Wasm,
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Runtime {
+    Wasm(Wasm),
+    Docker(ContainerDraft),
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,10 +57,6 @@ struct Caps {
     memory: Option<Size>,
     output: Option<Size>,
     log: Option<Size>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// What lies at `path`.
@@ -92,7 +89,10 @@ fn folder(path: &Path) -> Result<DeployRequest, Failure> {
         let line = e.message().lines().next().unwrap_or_default();
         bad("bad_manifest", format!("{}: {line}", manifest.display()))
     })?;
-    let code = module(&path.join(&about.runtime.wasm.code))?;
+    let code = match &about.runtime {
+        Runtime::Wasm(wasm) => module(&path.join(&wasm.code))?,
+        Runtime::Docker(container) => Code::Container(container.clone()),
+    };
     Ok(DeployRequest {
         draft: about.draft(),
         code,
@@ -101,13 +101,17 @@ fn folder(path: &Path) -> Result<DeployRequest, Failure> {
 
 impl Description {
     fn draft(self) -> Draft {
+        let (abi, is_pure) = match self.runtime {
+            Runtime::Wasm(wasm) => (wasm.abi, true),
+            Runtime::Docker(_) => (None, false),
+        };
         Draft {
             name: self.name,
             description: self.description,
-            abi: self.runtime.wasm.abi,
+            abi,
             entry: self.entry,
             limits: self.limits.over(Limits::default()),
-            impure: !self.pure,
+            impure: !self.pure.unwrap_or(is_pure),
             may_repeat: self.may_repeat,
             env: self.env,
         }

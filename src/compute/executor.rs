@@ -18,13 +18,14 @@ mod output;
 mod parts;
 mod presence;
 mod private;
+mod program;
 mod room;
 mod stage;
 mod stats;
 mod tail;
 mod unpack;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use cid::Cid;
 use parking_lot::{Mutex, RwLock};
@@ -45,9 +46,9 @@ use crate::{
     crash::{self, Point},
     mesh::Address,
     model::{
-        Abi, Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe,
-        Roles,
+        Advert, Assignment, CandidateReport, Delivery, LeaseId, Message, Presence, Probe, Roles,
     },
+    sandbox::Sandbox as _,
     task::Tasks,
 };
 
@@ -151,7 +152,7 @@ impl Executor {
                 executor: true,
                 scheduler: true,
             },
-            runtimes: runtimes(),
+            runtimes: parts.sandboxes.offers(),
             slots: parts.config.slots,
             free: self.free(),
             warm: parts.stats.warm(WARM_FUNCTIONS),
@@ -191,21 +192,39 @@ impl Executor {
             Some(root) => self.presence(root).await,
             None => None,
         };
-        let code = parts.config.cache_dir.join(probe.code.to_string());
+        let has_code = self.has_code(&probe).await;
         let run_time = parts.stats.run_time(&probe.function);
         let report = CandidateReport {
             id: probe.id,
-            veto: self.veto(&from).or_else(|| lacks(&probe.runtime)),
+            veto: self
+                .veto(&from)
+                .or_else(|| parts.sandboxes.lacks(&probe.runtime)),
             slots: parts.config.slots,
             free: self.free(),
             queued: self.queued(),
             run_ms: run_time.and_then(|t| u64::try_from(t.as_millis()).ok()),
-            has_code: tokio::fs::try_exists(&code).await.unwrap_or(false),
+            has_code,
             is_warm: run_time.is_some(),
             fetch_bytes_per_s: parts.stats.fetch_bytes_per_s(),
             input,
         };
         self.send(from, Message::Report(report));
+    }
+
+    /// Whether code or image need not be fetched. Waits until it is known
+    /// whether there is an engine at all.
+    async fn has_code(&self, probe: &Probe) -> bool {
+        let parts = &self.inner.parts;
+        let docker = parts.sandboxes.docker();
+        if probe.runtime == docker.runtime() {
+            docker.settled().await;
+            return docker
+                .image(&probe.code)
+                .await
+                .is_ok_and(|name| name.is_some());
+        }
+        let code = parts.config.cache_dir.join(probe.code.to_string());
+        tokio::fs::try_exists(&code).await.unwrap_or(false)
     }
 
     async fn presence(&self, root: &Cid) -> Option<Presence> {
@@ -386,21 +405,4 @@ impl Executor {
     fn with_leases<T>(&self, act: impl FnOnce(&mut Leases) -> T) -> T {
         act(&mut self.inner.leases.lock())
     }
-}
-
-/// Why nobody's code for `runtime` runs here.
-fn lacks(runtime: &str) -> Option<String> {
-    let (sandbox, abi) = runtime.split_once('/').unwrap_or((runtime, ""));
-    let offers = runtimes()
-        .get(sandbox)
-        .is_some_and(|abis| abis.iter().any(|offered| offered == abi));
-    (!offers).then(|| format!("does not offer {runtime}"))
-}
-
-/// What this build runs.
-fn runtimes() -> BTreeMap<String, Vec<String>> {
-    BTreeMap::from([(
-        "wasm".to_owned(),
-        Abi::ALL.map(|abi| abi.as_str().to_owned()).to_vec(),
-    )])
 }

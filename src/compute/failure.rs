@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, Outcome};
+use crate::{
+    model::{Class, Outcome},
+    sandbox,
+};
 
 /// Why something did not happen, complete enough to show to a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -67,5 +70,24 @@ impl Failure {
                 Some(Self::new(*class, class.as_str(), message.clone()))
             }
         }
+    }
+}
+
+/// What a sandbox's error says to the caller.
+impl From<sandbox::Error> for Failure {
+    fn from(error: sandbox::Error) -> Self {
+        let class = error.class();
+        Self::new(class, class.as_str(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trap_is_the_fault_of_the_code() {
+        let trap = sandbox::Error::User(sandbox::Fault::StackOverflow);
+        assert_eq!(Failure::from(trap).class, Class::User);
     }
 }

@@ -11,8 +11,9 @@ use cid::Cid;
 use ipld_core::ipld::Ipld;
 
 use super::{
-    Code, DeployRequest, Deployed, Draft, Failure, clock,
+    Code, ContainerDraft, DeployRequest, Deployed, Draft, Failure, clock,
     content::{Content, fetch_failed, unreachable_kubo},
+    image::{self, Images},
     runtime_name,
 };
 use crate::{
@@ -29,20 +30,30 @@ const MAX_CODE_BYTES: usize = 32 << 20;
 /// Letters of a version 0 CID; other CIDs of a sha2-256 are longer.
 const SHORTEST_SHA256_CID: usize = 46;
 
+/// Of functions whose code is an image: `image rm` lets go of that.
+const DOCKER: &str = "docker";
+
 /// Deploys and finds functions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Functions {
     kubo: kubo::Client,
     content: Content,
+    images: Images,
     store: Store,
 }
 
 impl Functions {
     /// Over the node's Kubo and store.
-    pub(crate) const fn new(kubo: kubo::Client, content: Content, store: Store) -> Self {
+    pub(crate) const fn new(
+        kubo: kubo::Client,
+        content: Content,
+        images: Images,
+        store: Store,
+    ) -> Self {
         Self {
             kubo,
             content,
+            images,
             store,
         }
     }
@@ -59,6 +70,9 @@ impl Functions {
     ) -> Result<Deployed, Failure> {
         match request.code {
             Code::Bytes(code) => self.deploy_code(request.draft, code).await,
+            Code::Container(container) => {
+                self.deploy_container(request.draft, container, wait).await
+            }
             Code::Path(path) => {
                 let cid = self.resolve_path(&path, wait).await?;
                 if cid.codec() == DAG_CBOR {
@@ -81,23 +95,47 @@ impl Functions {
         manifest: Manifest,
         wait: Duration,
     ) -> Result<Deployed, Failure> {
-        let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
-        let code = self.read(cid, wait).await?;
-        let checked = check(
-            &code,
-            Some(*abi),
-            manifest.entry.as_deref(),
-            manifest.limits,
-        )?;
+        let (cid, kind, exports) = match &manifest.runtime {
+            Runtime::Wasm { code: cid, abi } => {
+                let code = self.read(cid, wait).await?;
+                let entry = manifest.entry.as_deref();
+                let checked = check(&code, Some(*abi), entry, manifest.limits)?;
+                (cid, "code", checked.entries)
+            }
+            Runtime::Docker { image, .. } => {
+                self.images.look(image, wait).await?;
+                (image, image::KIND, Vec::new())
+            }
+        };
         self.kubo
-            .pin_add(cid, &named_pin("code"))
+            .pin_add(cid, &named_pin(kind))
             .await
-            .map_err(|e| unreachable_kubo(&e, "pinning the code"))?;
+            .map_err(|e| unreachable_kubo(&e, &format!("pinning the {kind}")))?;
         let entries = match manifest.entries.is_empty() {
-            true => checked.entries,
+            true => exports,
             false => manifest.entries.clone(),
         };
         self.keep(function, &manifest, entries).await
+    }
+
+    /// Makes a function of an image that is on IPFS.
+    async fn deploy_container(
+        &self,
+        draft: Draft,
+        container: ContainerDraft,
+        wait: Duration,
+    ) -> Result<Deployed, Failure> {
+        if draft.abi.is_some() || draft.entry.is_some() {
+            return Err(no_entries());
+        }
+        let image = image::parse(&container.image)?;
+        let manifest = draft.described(Manifest::of(Runtime::Docker {
+            image,
+            command: container.command,
+            workdir: container.workdir,
+        }));
+        let function = self.store_manifest(&manifest).await?;
+        self.adopt(function, manifest, wait).await
     }
 
     async fn deploy_code(&self, draft: Draft, code: Bytes) -> Result<Deployed, Failure> {
@@ -112,22 +150,18 @@ impl Functions {
             .add(kubo::AddBody::bytes(code), &options)
             .await
             .map_err(|e| unreachable_kubo(&e, "storing the code"))?;
+        let entry = draft.entry.clone().or_else(|| checked.only_entry());
         let manifest = Manifest {
-            name: draft.name,
-            description: draft.description,
-            entry: draft.entry.or_else(|| checked.only_entry()),
-            limits: draft.limits,
-            pure: !draft.impure,
-            may_repeat: draft.may_repeat,
-            env: draft.env,
-            ..Manifest::wasm(added.cid, checked.abi)
+            entry,
+            ..draft.described(Manifest::wasm(added.cid, checked.abi))
         };
-        self.publish(manifest, checked.entries).await
+        let function = self.store_manifest(&manifest).await?;
+        self.keep(function, &manifest, checked.entries).await
     }
 
-    /// Stores the manifest and remembers the function.
-    async fn publish(&self, manifest: Manifest, entries: Vec<String>) -> Result<Deployed, Failure> {
-        let bytes = canonical(&manifest)?;
+    /// Stores the manifest; gives the function's name.
+    async fn store_manifest(&self, manifest: &Manifest) -> Result<Cid, Failure> {
+        let bytes = canonical(manifest)?;
         let function = cid_of(DAG_CBOR, &bytes);
         self.kubo
             .block_put(&bytes, kubo::Codec::DagCbor, false)
@@ -135,7 +169,7 @@ impl Functions {
             .map_err(|e| unreachable_kubo(&e, "storing the manifest"))?;
         self.content
             .insert(function, Bytes::copy_from_slice(&bytes));
-        self.keep(function, &manifest, entries).await
+        Ok(function)
     }
 
     /// Remembers a function whose manifest is stored already.
@@ -172,7 +206,8 @@ impl Functions {
         self.store
             .remove_function(&known.function)
             .map_err(|e| of_store(&e))?;
-        let still_used = self.list()?.iter().any(|other| other.code == known.code);
+        let still_used =
+            self.list()?.iter().any(|other| other.code == known.code) || known.runtime == DOCKER;
         for cid in [Some(&known.function), (!still_used).then_some(&known.code)]
             .into_iter()
             .flatten()
@@ -266,7 +301,10 @@ fn canonical(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// `user` when a number was due and something else came.
 pub(crate) fn arguments(manifest: &Manifest, typed: &[String]) -> Result<Vec<Ipld>, Failure> {
-    let Runtime::Wasm { abi, .. } = &manifest.runtime;
+    let abi = match &manifest.runtime {
+        Runtime::Wasm { abi, .. } => *abi,
+        Runtime::Docker { .. } => Abi::Wasi,
+    };
     match abi {
         Abi::Wasi | Abi::Component => Ok(typed.iter().cloned().map(Ipld::String).collect()),
         Abi::Scalar => typed.iter().map(|text| number(text)).collect(),
@@ -319,6 +357,21 @@ pub(crate) fn parse_cid(text: &str) -> Result<Cid, Failure> {
 
 fn version_1(cid: Cid) -> Cid {
     Cid::new_v1(cid.codec(), *cid.hash())
+}
+
+impl Draft {
+    /// `manifest` with what the author says.
+    fn described(self, manifest: Manifest) -> Manifest {
+        Manifest {
+            name: self.name,
+            description: self.description,
+            limits: self.limits,
+            pure: !self.impure,
+            may_repeat: self.may_repeat,
+            env: self.env,
+            ..manifest
+        }
+    }
 }
 
 /// What a check found out of code.
@@ -411,11 +464,29 @@ fn unknown(reference: &str) -> Failure {
 /// # Errors
 /// `user`, where the function does not offer it.
 pub(crate) fn entry_of(manifest: &Manifest, call: &Call) -> Result<Option<String>, Failure> {
+    if matches!(manifest.runtime, Runtime::Docker { .. }) {
+        return match (&call.entry, call.fuel) {
+            (None, None) => Ok(None),
+            (Some(_), _) => Err(no_entries()),
+            (None, Some(_)) => Err(no_fuel()),
+        };
+    }
     manifest.entry_of(call.entry.as_deref()).map_err(|name| {
         let offered = manifest.entries.join(", ");
         let message = format!("the function offers no `{name}`; it offers: {offered}");
         Failure::new(Class::User, "no_entry", message)
     })
+}
+
+fn no_entries() -> Failure {
+    let message = "a container has one command, and no entries or ABI to choose from";
+    Failure::new(Class::User, "no_entry", message)
+}
+
+fn no_fuel() -> Failure {
+    let message = "fuel counts instructions of WebAssembly, a container has none";
+    Failure::new(Class::User, "no_fuel", message)
+        .with_hint("Bound its wall time instead: --wall 10s")
 }
 
 /// What a failed store means to the caller.

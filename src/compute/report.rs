@@ -160,10 +160,11 @@ pub struct Record {
     pub explanation: Option<Explanation>,
 }
 
-/// How a runtime is written: `wasm/wasi`.
+/// How a runtime is written: `wasm/wasi`, `docker`.
 #[must_use]
 pub fn runtime_name(runtime: &Runtime) -> String {
     match runtime {
         Runtime::Wasm { abi, .. } => format!("wasm/{}", abi.as_str()),
+        Runtime::Docker { .. } => runtime.sandbox().to_owned(),
     }
 }

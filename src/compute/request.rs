@@ -26,6 +26,20 @@ pub enum Code {
     Bytes(Bytes),
     /// On IPFS: a CID, `/ipfs/…` or `ipfs://…` of a module or of a manifest.
     Path(String),
+    /// An image on IPFS, and what runs in it.
+    Container(ContainerDraft),
+}
+
+/// A container, as an author describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContainerDraft {
+    /// The image's CID.
+    pub image: String,
+    /// In place of the image's command.
+    pub command: Vec<String>,
+    /// In place of the image's working directory.
+    pub workdir: Option<String>,
 }
 
 /// What an author says of a function; the rest is found out from the code.

@@ -141,7 +141,7 @@ impl Storage {
         Ok(gone)
     }
 
-    async fn list(&self) -> Result<Vec<Kept>, Failure> {
+    pub(super) async fn list(&self) -> Result<Vec<Kept>, Failure> {
         let pins = self
             .kubo
             .pin_ls(Some(PREFIX))

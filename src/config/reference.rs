@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Api, Config, Executor, Kubo, Log, Mesh, Scheduler, Storage, section::Field};
+use super::{Api, Config, Docker, Executor, Kubo, Log, Mesh, Scheduler, Storage, section::Field};
 
 /// A section as the reference shows it.
 struct Section {
@@ -13,7 +13,7 @@ struct Section {
     fields: &'static [Field],
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section {
         name: "kubo",
         about: Kubo::ABOUT,
@@ -28,6 +28,11 @@ const SECTIONS: [Section; 7] = [
         name: "executor",
         about: Executor::ABOUT,
         fields: Executor::FIELDS,
+    },
+    Section {
+        name: "docker",
+        about: Docker::ABOUT,
+        fields: Docker::FIELDS,
     },
     Section {
         name: "scheduler",

@@ -68,6 +68,21 @@ section! {
 }
 
 section! {
+    /// Containers, on an engine that runs on this machine.
+    Docker {
+        /// Run containers where there is an engine and it keeps its promises.
+        enabled: bool = true,
+        /// The engine's unix socket. Unset: `$DOCKER_HOST`, then where Docker
+        /// and Podman listen by default.
+        socket: Option<PathBuf> = None,
+        /// Processors that one container may use.
+        processors: f64 = 1.0,
+        /// Bytes of the largest image.
+        max_image: Size = Size(20 << 30),
+    }
+}
+
+section! {
     /// How invocations of this node's callers are placed.
     Scheduler {
         /// How long candidates are looked for.

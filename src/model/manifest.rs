@@ -48,7 +48,7 @@ pub struct Manifest {
     pub schema: Option<Ipld>,
 }
 
-/// What runs a function's code. Lambda and Docker join as further variants.
+/// What runs a function's code. Lambda joins as a further variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Runtime {
@@ -59,6 +59,18 @@ pub enum Runtime {
         code: Cid,
         /// How it is called.
         abi: Abi,
+    },
+    /// A container.
+    #[serde(rename_all = "lowercase")]
+    Docker {
+        /// The image: a directory in the form of an OCI image layout.
+        image: Cid,
+        /// In place of the image's command.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        command: Vec<String>,
+        /// In place of the image's working directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workdir: Option<String>,
     },
 }
 
@@ -113,11 +125,17 @@ impl Manifest {
     /// A pure WASM function with default limits.
     #[must_use]
     pub fn wasm(code: Cid, abi: Abi) -> Self {
+        Self::of(Runtime::Wasm { code, abi })
+    }
+
+    /// A pure function of `runtime` with default limits.
+    #[must_use]
+    pub fn of(runtime: Runtime) -> Self {
         Self {
             timerose: FUNCTION_TAG.to_owned(),
             name: None,
             description: None,
-            runtime: Runtime::Wasm { code, abi },
+            runtime,
             entry: None,
             entries: Vec::new(),
             limits: Limits::default(),
@@ -136,6 +154,7 @@ impl Runtime {
     pub const fn sandbox(&self) -> &'static str {
         match self {
             Self::Wasm { .. } => "wasm",
+            Self::Docker { .. } => "docker",
         }
     }
 
@@ -144,6 +163,7 @@ impl Runtime {
     pub const fn code(&self) -> &Cid {
         match self {
             Self::Wasm { code, .. } => code,
+            Self::Docker { image, .. } => image,
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
         Removed, Storage,
     },
     compute::{
-        ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure, InvocationEvent,
-        InvokeRequest, Record,
+        AddedImage, ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure,
+        ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record,
         allow::{Allow, Who},
         clock,
         forwarded::explained,
@@ -398,8 +398,21 @@ impl Backend for Doors {
                 ready: unmet.is_empty(),
                 unmet,
             },
+            lacking: self.compute.lacking(),
             counters: self.counters(&health),
         })
+    }
+
+    async fn add_image(&self, from: ImageSource) -> Result<AddedImage, Failure> {
+        self.compute.add_image(from).await
+    }
+
+    async fn images(&self) -> Result<Vec<KeptImage>, Failure> {
+        self.compute.images().await
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<KeptImage, Failure> {
+        self.compute.remove_image(image).await
     }
 
     async fn storage(&self) -> Result<Storage, Failure> {

@@ -133,6 +133,15 @@ pub enum Fault {
         /// The limit.
         limit: u64,
     },
+    /// A container's processes needed more memory than there was for them.
+    #[error("the function used up its {limit} bytes of memory")]
+    OutOfMemory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An image that cannot be loaded anywhere.
+    #[error("the image cannot be loaded: {0}")]
+    BadImage(String),
     /// Recursion without end.
     #[error("the function overflowed its stack")]
     StackOverflow,
@@ -165,6 +174,12 @@ pub enum Error {
     /// Reading or writing files of the attempt failed.
     #[error("sandbox input and output: {0}")]
     Io(#[from] io::Error),
+    /// The runtime is not to be had here now.
+    #[error("this node cannot run it: {0}")]
+    Unavailable(String),
+    /// The container engine failed.
+    #[error("the container engine: {0}")]
+    Engine(String),
     /// The sandbox's process ended by itself or was killed.
     #[error("the sandbox process died: {0}")]
     ProcessDied(String),
@@ -189,6 +204,8 @@ impl Error {
             Self::Input(_)
             | Self::DiskFull
             | Self::Io(_)
+            | Self::Unavailable(_)
+            | Self::Engine(_)
             | Self::ProcessDied(_)
             | Self::Spawn { .. } => Class::Node,
         }

@@ -18,14 +18,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attempt, Error, Fault, Output, Sandbox, Stdout, error::of_io};
-use crate::task::Tasks;
+use super::{Attempt, Error, Fault, Module, Output, Program, Sandbox, Stdout, error::of_io, tree};
+use crate::{model::Abi, task::Tasks};
 
 mod input;
 mod pool;
 mod process;
 mod protocol;
-mod tree;
 pub mod worker;
 
 use pool::{Lease, Pool};
@@ -36,8 +35,6 @@ use protocol::{Blob, Done, Failure, Reply, Request, Success};
 pub const ENGINE: &str = "wasmtime-48";
 /// A module that compiles for longer than this is refused.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the size of `/out` is looked at while the guest runs.
-const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// A file system with less room than this counts as full when a guest fails.
 const FULL_DISK_BYTES: u64 = 64 << 10;
 
@@ -112,6 +109,9 @@ impl Wasm {
         mut attempt: Attempt,
         cancel: CancellationToken,
     ) -> Result<Output, Error> {
+        let Program::Wasm(module) = attempt.program.clone() else {
+            return Err(Error::Unavailable("it runs WebAssembly only".to_owned()));
+        };
         let stdin = input::Source::of(attempt.stdin.take())
             .await
             .map_err(Error::Input)?;
@@ -122,7 +122,8 @@ impl Wasm {
             lease = self.pool.lease(&attempt.owner) => lease?,
         };
         let (small, feed) = stdin.open(&work).map_err(of_io)?;
-        let mut request = self.request(attempt, small, feed.as_ref().map(input::Fifo::path));
+        let fifo = feed.as_ref().map(input::Fifo::path);
+        let mut request = self.request((attempt, module), small, fifo);
         request.is_at_hand = lease.process().has_run(&request.code_cid) && feed.is_none();
         let limits = request.limits;
         let is_open = Notify::new();
@@ -130,20 +131,25 @@ impl Wasm {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
             error = input::feed(feed, &is_open) => Err(Error::Input(error)),
-            error = self.watch(work.join("out"), limits.output_bytes) => Err(error),
+            error = tree::watch(&self.tasks, work.join("out"), limits.output_bytes) => Err(error),
             done = converse(lease.process(), &request, &is_open) => done,
         };
         finish(lease, ended, &work, limits.output_bytes).await
     }
 
-    fn request(&self, attempt: Attempt, small: Option<Bytes>, stdin: Option<&Path>) -> Request {
+    fn request(
+        &self,
+        (attempt, module): (Attempt, Module),
+        small: Option<Bytes>,
+        stdin: Option<&Path>,
+    ) -> Request {
         Request {
             cache_dir: self.cache_dir.clone(),
-            code_cid: attempt.code.cid.to_string(),
+            code_cid: module.code.cid.to_string(),
             is_at_hand: false,
-            code_path: attempt.code.path,
-            abi: attempt.abi,
-            entry: attempt.entry,
+            code_path: module.code.path,
+            abi: module.abi,
+            entry: module.entry,
             args: attempt.args,
             env: attempt.env,
             small: small.map(Blob),
@@ -151,25 +157,8 @@ impl Wasm {
             input_dir: attempt.input_dir,
             work: attempt.work,
             limits: attempt.limits,
-            fuel: attempt.fuel,
-            pure: attempt.pure,
-        }
-    }
-
-    /// Gives only an error: the kernel caps a single file, this caps their sum.
-    async fn watch(&self, out: PathBuf, limit: u64) -> Error {
-        loop {
-            tokio::time::sleep(WATCH_INTERVAL).await;
-            let root = out.clone();
-            match self
-                .tasks
-                .spawn_blocking(move || tree::measure(&root, limit))
-                .await
-            {
-                Ok(Ok(Err(fault @ Fault::OutputTooLarge { .. }))) => return Error::User(fault),
-                Ok(Ok(_)) | Err(_) => {}
-                Ok(Err(error)) => return of_io(error),
-            }
+            fuel: module.fuel,
+            pure: module.pure,
         }
     }
 }
@@ -177,6 +166,10 @@ impl Wasm {
 impl Sandbox for Wasm {
     fn runtime(&self) -> &'static str {
         "wasm"
+    }
+
+    fn offers(&self) -> Result<Vec<String>, String> {
+        Ok(Abi::ALL.map(|abi| abi.as_str().to_owned()).to_vec())
     }
 
     fn run(

@@ -21,8 +21,8 @@ use timerose::{
         Reach, Removed, Server, Storage,
     },
     compute::{
-        ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation, Failure, Finished,
-        InvocationEvent, InvokeRequest, Record, Terms,
+        AddedImage, ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation, Failure,
+        Finished, ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record, Terms,
     },
     config::Home,
     model::{Class, Limits, Phase, Roles, Usage},
@@ -378,7 +378,40 @@ impl Backend for Fake {
                 ready: true,
                 unmet: Vec::new(),
             },
+            lacking: std::collections::BTreeMap::new(),
             counters: [("invocations".to_owned(), 3)].into(),
+        })
+    }
+
+    async fn add_image(&self, from: ImageSource) -> Result<AddedImage, Failure> {
+        let bytes = match from {
+            ImageSource::Engine(name) => return Err(Failure::new(Class::User, "user", name)),
+            ImageSource::Archive(archive) => {
+                archive
+                    .map(|piece| piece.unwrap())
+                    .collect::<Vec<_>>()
+                    .await
+            }
+        };
+        Ok(AddedImage {
+            image: OUTPUT.to_owned(),
+            id: "sha256:00".to_owned(),
+            layers: 1,
+            bytes: bytes.concat().len() as u64,
+        })
+    }
+
+    async fn images(&self) -> Result<Vec<KeptImage>, Failure> {
+        Ok(vec![KeptImage {
+            image: OUTPUT.to_owned(),
+            bytes: 7,
+        }])
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<KeptImage, Failure> {
+        Ok(KeptImage {
+            image: image.to_owned(),
+            bytes: 7,
         })
     }
 

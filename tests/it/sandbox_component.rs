@@ -12,7 +12,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::sandbox_room::{Room, cat, command, for_ever, text, write_file};
+use crate::sandbox_room::{Room, cat, command, for_ever, module, text, write_file};
 
 /// A command of preview 1 as a component.
 fn component(wat: &str) -> Vec<u8> {
@@ -88,7 +88,7 @@ async fn the_limits_of_a_component_hold() {
     let room = Room::new();
     let endless = component(&command(&[], &for_ever("")));
     let mut first = room.attempt_bytes(Abi::Component, &endless);
-    first.entry = Some("not there".into());
+    module(&mut first).entry = Some("not there".into());
     assert!(matches!(room.fault(first).await, Fault::BadEntry { .. }));
     room.must_end_at_its_deadline(room.attempt_bytes(Abi::Component, &endless))
         .await;
@@ -107,7 +107,7 @@ async fn the_limits_of_a_component_hold() {
     let fault = room.fault(room.attempt_bytes(Abi::Component, &deep)).await;
     assert_eq!(fault, Fault::StackOverflow);
     let mut fuelled = room.attempt_bytes(Abi::Component, &endless);
-    fuelled.fuel = Some(100_000);
+    module(&mut fuelled).fuel = Some(100_000);
     assert_eq!(room.fault(fuelled).await, Fault::OutOfFuel);
     let exit = component(&command(&["proc_exit"], "(call $proc_exit (i32.const 3))"));
     let fault = room.fault(room.attempt_bytes(Abi::Component, &exit)).await;
@@ -204,7 +204,7 @@ async fn a_component_has_one_entry() {
     let room = Room::new();
     let cat = component(&cat());
     let mut attempt = room.attempt_bytes(Abi::Component, &cat);
-    attempt.entry = Some("count".into());
+    module(&mut attempt).entry = Some("count".into());
     let fault = room.fault(attempt).await;
     assert!(matches!(fault, Fault::BadEntry { .. }), "{fault:?}");
     room.close().await;

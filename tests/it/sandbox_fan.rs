@@ -9,7 +9,7 @@ use timerose::{
 };
 
 use crate::{
-    sandbox_room::{Room, text},
+    sandbox_room::{self, Room, text},
     support::skip::skip,
 };
 
@@ -31,7 +31,7 @@ fn fan(room: &Room, module: &[u8], entry: &str, args: &[&[u8]]) -> Attempt {
         attempt.args.push(number.to_string().into());
     }
     attempt.input_dir = Some(folder);
-    attempt.entry = Some(entry.to_owned());
+    sandbox_room::module(&mut attempt).entry = Some(entry.to_owned());
     attempt
 }
 

@@ -6,7 +6,7 @@ use timerose::{
     sandbox::{Error, Fault},
 };
 
-use crate::sandbox_room::{Room, command, for_ever, write};
+use crate::sandbox_room::{Room, command, for_ever, module, write};
 
 #[tokio::test]
 async fn a_trap_is_the_users_fault_and_says_which() {
@@ -176,7 +176,7 @@ async fn recursion_without_end_overflows_the_stack() {
 async fn spent_fuel_is_told_from_a_deadline() {
     let room = Room::new();
     let mut attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
-    attempt.fuel = Some(1_000_000);
+    module(&mut attempt).fuel = Some(1_000_000);
     assert_eq!(room.fault(attempt).await, Fault::OutOfFuel);
     room.close().await;
 }

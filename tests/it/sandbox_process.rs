@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox_room::{Room, command, for_ever, text};
+use crate::sandbox_room::{Room, command, for_ever, module, text};
 
 const ONE: &str = "(module (func (export \"one\") (result i32) (i32.const 1)))";
 
@@ -274,10 +274,11 @@ async fn the_process_has_neither_environment_nor_files_of_its_parent() {
 #[tokio::test]
 async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
     let room = Room::new();
-    let attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let mut attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
+    let code = module(&mut attempt).code.clone();
     let request = json!({
-        "cache_dir": room.wasm.cache_dir(), "code_cid": attempt.code.cid.to_string(),
-        "code_path": attempt.code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
+        "cache_dir": room.wasm.cache_dir(), "code_cid": code.cid.to_string(),
+        "code_path": code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
         "stdin": null, "input_dir": null, "work": attempt.work, "limits": attempt.limits,
         "fuel": null, "pure": false,
     });

@@ -12,7 +12,7 @@ use multihash_codetable::{Code as Hash, MultihashDigest};
 use tempfile::TempDir;
 use timerose::{
     model::{Abi, Limits},
-    sandbox::{Attempt, Code, Error, Fault, Output, Sandbox, Wasm, wasm::Config},
+    sandbox::{Attempt, Code, Error, Fault, Module, Output, Program, Sandbox, Wasm, wasm::Config},
     task::Tasks,
 };
 use tokio::time::Instant;
@@ -66,9 +66,13 @@ impl Room {
         std::fs::create_dir(&work).unwrap();
         Attempt {
             owner: "owner".into(),
-            code: Code { cid, path },
-            abi,
-            entry: None,
+            program: Program::Wasm(Module {
+                code: Code { cid, path },
+                abi,
+                entry: None,
+                fuel: None,
+                pure: false,
+            }),
             args: Vec::new(),
             env: std::collections::BTreeMap::new(),
             stdin: None,
@@ -78,15 +82,13 @@ impl Room {
                 wall_ms: 5_000,
                 ..Limits::default()
             },
-            fuel: None,
-            pure: false,
         }
     }
 
     /// A scalar attempt at `entry`.
     pub(crate) fn scalar(&self, wat: &str, entry: &str, args: &[serde_json::Value]) -> Attempt {
         let mut attempt = self.attempt(Abi::Scalar, wat);
-        attempt.entry = Some(entry.into());
+        module(&mut attempt).entry = Some(entry.into());
         attempt.args = args.to_vec();
         attempt
     }
@@ -125,11 +127,9 @@ impl Room {
     /// Compiles the module of `attempt`, so that only its run is timed. It is
     /// asked for an entry that is not there.
     pub(crate) async fn warm_up(&self, attempt: &Attempt) {
-        let bytes = std::fs::read(&attempt.code.path).unwrap();
-        let mut first = self.attempt_bytes(attempt.abi, &bytes);
-        first.entry = Some("not there".into());
-        first.pure = attempt.pure;
-        first.fuel = attempt.fuel;
+        let mut first = self.attempt(Abi::Scalar, "(module)");
+        first.program = attempt.program.clone();
+        module(&mut first).entry = Some("not there".into());
         first.owner.clone_from(&attempt.owner);
         let fault = self.fault(first).await;
         assert!(matches!(fault, Fault::MissingExport { .. }), "{fault:?}");
@@ -139,6 +139,14 @@ impl Room {
     pub(crate) async fn close(self) {
         self.wasm.shutdown().await;
         self.tasks.cancel();
+    }
+}
+
+/// What a WebAssembly attempt runs.
+pub(crate) fn module(attempt: &mut Attempt) -> &mut Module {
+    match &mut attempt.program {
+        Program::Wasm(module) => module,
+        Program::Docker(_) => panic!("a container"),
     }
 }
 

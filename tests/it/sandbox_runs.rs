@@ -10,7 +10,7 @@ use timerose::{
     sandbox::{Error, Fault},
 };
 
-use crate::sandbox_room::{Room, cat, command, text, write, write_file};
+use crate::sandbox_room::{Room, cat, command, module, text, write, write_file};
 
 const FIB: &str = "(module (func (export \"fib\") (param $n i64) (result i64)
     (local $a i64) (local $b i64) (local $c i64)
@@ -243,7 +243,7 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
     for (owner, pure) in [("one", true), ("other", true), ("one", false)] {
         let mut attempt = room.attempt(Abi::Wasi, &wat);
         attempt.owner = owner.into();
-        attempt.pure = pure;
+        module(&mut attempt).pure = pure;
         outputs.push(room.run(attempt).await.unwrap().stdout.read().unwrap());
     }
     assert_eq!(outputs[0], outputs[1]);
@@ -256,7 +256,7 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
 async fn fuel_is_counted_where_it_is_asked_for() {
     let room = Room::new();
     let mut attempt = room.scalar(FIB, "fib", &[json!(10)]);
-    attempt.fuel = Some(10_000);
+    module(&mut attempt).fuel = Some(10_000);
     let fuel = room.run(attempt).await.unwrap().usage.fuel.unwrap();
     assert!((50..1_000).contains(&fuel), "{fuel}");
     assert_eq!(

@@ -19,6 +19,7 @@ mod batch;
 mod bench;
 mod calls;
 mod chaos;
+mod containers;
 mod durable;
 mod fan;
 mod faults;

@@ -26,6 +26,10 @@ static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 /// test's patience. On a busy machine it is noticed where there is none, too.
 const SHORT_LEASES: (&str, &str) = ("TIMEROSE_SCHEDULER__LEASE_TTL", "2s");
 
+/// The setting that turns containers on, off unless a test is about them: each
+/// start tests the engine.
+pub(crate) const DOCKER: &str = "TIMEROSE_DOCKER__ENABLED";
+
 /// The setting that names Kubo's RPC.
 const KUBO_API: &str = "TIMEROSE_KUBO__API";
 
@@ -87,6 +91,12 @@ impl Mesh {
             ..NodesOptions::default()
         };
         change(&mut options);
+        let has_said = options.environment.iter().any(|(key, _)| key == DOCKER);
+        if !has_said {
+            options
+                .environment
+                .push((DOCKER.to_owned(), "false".to_owned()));
+        }
         let nodes = Nodes::start(count, &options).await.unwrap();
         Self {
             nodes: Some(nodes),

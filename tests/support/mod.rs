@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod chaos;
+pub(crate) mod engine;
 pub(crate) mod fake_kubo;
 pub(crate) mod history;
 pub(crate) mod mesh;

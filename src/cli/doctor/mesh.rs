@@ -1,5 +1,7 @@
 //! The daemon and the mesh behind it.
 
+use std::collections::BTreeMap;
+
 use super::check::Check;
 use crate::{
     api::{Client, NodeInfo, NodeView, Reach},
@@ -11,8 +13,12 @@ pub(super) async fn checks(cx: &Context) -> Vec<Check> {
         Ok(client) => client,
         Err(failure) => return vec![Check::warn("daemon", failure.message, "timerose daemon")],
     };
+    let mut lacking = BTreeMap::new();
     let mut checks = vec![match client.node().await {
-        Ok(node) => daemon(&node),
+        Ok(node) => {
+            lacking = node.lacking.clone();
+            daemon(&node)
+        }
         Err(failure) => Check::fail(
             "daemon",
             failure.message,
@@ -20,7 +26,7 @@ pub(super) async fn checks(cx: &Context) -> Vec<Check> {
         ),
     }];
     if let Ok(nodes) = client.nodes().await {
-        checks.extend([members(&nodes), runtimes(&nodes)]);
+        checks.extend([members(&nodes), runtimes(&nodes, &lacking)]);
     }
     checks.extend(allowed(&client).await);
     checks
@@ -68,7 +74,8 @@ fn forwarded(node: &NodeView) -> Option<String> {
     Some(format!("{} via {}", tail(&node.peer), tail(relay)))
 }
 
-fn runtimes(nodes: &[NodeView]) -> Check {
+/// What runs here, and why the rest does not.
+fn runtimes(nodes: &[NodeView], lacking: &BTreeMap<String, String>) -> Check {
     let this = nodes.iter().find(|n| n.reach == Reach::This);
     let names: Vec<_> = this
         .iter()
@@ -77,7 +84,10 @@ fn runtimes(nodes: &[NodeView]) -> Check {
     if names.is_empty() {
         return Check::warn("runtimes", "none here", "Its log says why.");
     }
-    Check::ok("runtimes", names.join(", "))
+    let lacking = lacking
+        .iter()
+        .map(|(name, why)| format!("; no {name}: {why}"));
+    Check::ok("runtimes", names.join(", ") + &lacking.collect::<String>())
 }
 
 async fn allowed(client: &Client) -> Option<Check> {

@@ -36,8 +36,7 @@ impl Given {
         input: Input,
         limits: Limits,
     ) -> Result<Self, Failure> {
-        let Runtime::Wasm { abi, .. } = &manifest.runtime;
-        if *abi == Abi::Fan {
+        if matches!(&manifest.runtime, Runtime::Wasm { abi: Abi::Fan, .. }) {
             let laid = stage.lay(&call.args, input, limits.memory_bytes).await?;
             return Ok(Self {
                 args: laid.names,

@@ -17,13 +17,14 @@ use super::{
     meter::Meter,
     output::{Keep, Stored},
     presence, private,
+    program::program,
     stage::{Stage, disk},
 };
 use crate::{
     compute::{Failure, clock, content::RIDE_ALONG_BYTES, function::entry_of, runtime_name},
     model::{
-        Assignment, Block, Call, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence,
-        RECEIPT_TAG, Receipt, Runtime, Usage,
+        Assignment, Block, Cid, Delivery, Limits, Manifest, Outcome, Phase, Presence, RECEIPT_TAG,
+        Receipt, Usage,
     },
     sandbox,
 };
@@ -170,9 +171,13 @@ impl Attempt<'_> {
             stage.connect(&self.assignment.sources).await;
         }
         let entry = entry_of(&manifest, &call)?;
-        let code = stage
-            .code(manifest.runtime.code(), &self.parts.config.cache_dir)
-            .await?;
+        let program = program(
+            (self.parts, &stage),
+            self.assignment,
+            (&manifest, &call),
+            entry,
+        );
+        let program = program.await?;
         let began = Instant::now();
         let input = stage.input(call.input.as_ref()).await?;
         let input = private::opened(input, self.assignment.private.as_ref(), &broken);
@@ -186,11 +191,11 @@ impl Attempt<'_> {
         self.meter.enter(Phase::Running);
         self.parts.stats.begin();
         let output = self
-            .sandboxed(&call, (&manifest, entry), code, given)
+            .sandboxed(&manifest, program, given)
             .await
             .map_err(|error| {
                 let cause = broken.lock().take();
-                cause.unwrap_or_else(|| failure(&error))
+                cause.unwrap_or_else(|| error.into())
             })?;
         self.parts
             .stats
@@ -203,7 +208,7 @@ impl Attempt<'_> {
         Ok(Done {
             output: stored,
             exit: output.exit,
-            runtime: ran_by(&manifest.runtime),
+            runtime: self.ran_by(&manifest),
         })
     }
 
@@ -237,37 +242,34 @@ impl Attempt<'_> {
 
     async fn sandboxed(
         &mut self,
-        call: &Call,
-        (manifest, entry): (&Manifest, Option<String>),
-        code: std::path::PathBuf,
+        manifest: &Manifest,
+        program: sandbox::Program,
         given: Given,
     ) -> Result<sandbox::Output, sandbox::Error> {
-        let Runtime::Wasm { code: cid, abi } = &manifest.runtime;
         let attempt = sandbox::Attempt {
             owner: self.owner.clone(),
-            code: sandbox::Code {
-                cid: *cid,
-                path: code,
-            },
-            abi: *abi,
-            entry,
+            program,
             args: given.args,
             env: manifest.env.clone(),
             stdin: given.stdin,
             input_dir: given.input_dir,
             work: self.work.to_owned(),
             limits: manifest.limits.tightened_by(self.assignment.limits),
-            fuel: call.fuel,
-            pure: manifest.pure,
         };
         self.meter.logs_to(self.work.join("stderr"));
-        let result = self.parts.sandbox.run(attempt, self.cancel.clone()).await;
+        let result = self.parts.sandboxes.run(attempt, self.cancel.clone()).await;
         if let Ok(output) = &result {
             self.usage.run_ms = output.usage.run_us.div_ceil(1000);
             self.usage.fuel = output.usage.fuel;
             self.usage.memory_bytes = output.usage.memory_peak_bytes;
         }
         result
+    }
+
+    /// What ran the code, as receipts say it.
+    fn ran_by(&self, manifest: &Manifest) -> String {
+        let engine = self.parts.sandboxes.engine(manifest.runtime.sandbox());
+        format!("{} {engine}", runtime_name(&manifest.runtime))
     }
 
     fn keep(&self, limits: Limits, layout: Layout) -> Keep<'_> {
@@ -319,28 +321,6 @@ impl Ended {
     }
 }
 
-/// What ran the code, as receipts say it.
-fn ran_by(runtime: &Runtime) -> String {
-    format!("{} {}", runtime_name(runtime), sandbox::wasm::ENGINE)
-}
-
-/// What a sandbox's error says to the caller.
-fn failure(error: &sandbox::Error) -> Failure {
-    Failure::new(error.class(), error.class().as_str(), error.to_string())
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Class;
-
-    #[test]
-    fn a_trap_is_the_fault_of_the_code() {
-        let trap = sandbox::Error::User(sandbox::Fault::StackOverflow);
-        assert_eq!(failure(&trap).class, Class::User);
-    }
 }

@@ -1,17 +1,17 @@
 //! What an executor is made of, and its settings. Plain values; does nothing.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use cid::Cid;
 use moka::sync::Cache;
 
 use super::{Journal, folders::Folders, stats::Stats};
 use crate::{
-    compute::{content::Content, memo::Memo},
+    compute::{content::Content, image::Images, memo::Memo},
     kubo,
     mesh::{Identity, Mesh},
     model::Presence,
-    sandbox::Sandbox,
+    sandbox::Sandboxes,
 };
 
 /// How long a proof that an input lies here whole stays good.
@@ -41,7 +41,8 @@ pub(crate) struct Parts {
     pub(crate) kubo: kubo::Client,
     pub(crate) mesh: Mesh,
     pub(crate) identity: Identity,
-    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) images: Images,
     pub(crate) content: Content,
     pub(crate) memo: Memo,
     pub(crate) stats: Stats,
@@ -57,7 +58,7 @@ impl Parts {
         kubo: kubo::Client,
         mesh: Mesh,
         identity: Identity,
-        sandbox: Arc<dyn Sandbox>,
+        (sandboxes, images): (Sandboxes, Images),
         content: Content,
         memo: Memo,
     ) -> Self {
@@ -71,7 +72,8 @@ impl Parts {
             kubo,
             mesh,
             identity,
-            sandbox,
+            sandboxes,
+            images,
             content,
             memo,
             stats: Stats::default(),

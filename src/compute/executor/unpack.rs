@@ -12,16 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use tar::{Archive, EntryType};
-use tokio::sync::mpsc;
 
-use crate::{kubo, task::Tasks};
+use crate::{compute::piped::piped, kubo};
 
 /// Entries unpacked at most.
 const MAX_ENTRIES: usize = 200_000;
-/// Pieces of the stream that may wait for the disk.
-const PIECES_AHEAD: usize = 16;
 
 /// Why a directory was not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -48,57 +45,8 @@ pub(crate) async fn unpack<S>(source: S, target: PathBuf) -> Result<(), Error>
 where
     S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
 {
-    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    let disk = Tasks::new().spawn_blocking(move || {
-        write(
-            Pieces {
-                receiver,
-                rest: Bytes::new(),
-            },
-            &target,
-        )
-    });
-    let mut source = Box::pin(source);
-    let mut failed = None;
-    while let Some(piece) = source.next().await {
-        match piece {
-            Ok(piece) => {
-                if pieces.send(piece).await.is_err() {
-                    break;
-                }
-            }
-            Err(error) => {
-                failed = Some(Error::Source(error));
-                break;
-            }
-        }
-    }
-    drop(pieces);
-    let written = disk.await.map_err(io::Error::other)?;
-    failed.map_or(written, Err)
-}
-
-/// The stream's pieces as blocking bytes.
-struct Pieces {
-    receiver: mpsc::Receiver<Bytes>,
-    rest: Bytes,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.rest = piece,
-                None => return Ok(0),
-            }
-        }
-        let n = self.rest.len().min(buffer.len());
-        let piece = self.rest.split_to(n);
-        if let Some(room) = buffer.get_mut(..n) {
-            room.copy_from_slice(&piece);
-        }
-        Ok(n)
-    }
+    let written = piped(source, move |pieces| write(pieces, &target)).await;
+    written.map_err(Error::Source)??
 }
 
 fn write(source: impl Read, target: &Path) -> Result<(), Error> {

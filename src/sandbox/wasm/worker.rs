@@ -115,12 +115,15 @@ fn attempt(
         let out = request.work.join("out");
         let (written, small) = stdout.finish()?;
         let out_bytes = request.limits.output_bytes.saturating_sub(written);
-        let size = super::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
-            crate::sandbox::Fault::OutputTooLarge { .. } => crate::sandbox::Fault::OutputTooLarge {
-                limit: request.limits.output_bytes,
-            },
-            other => other,
-        })?;
+        let size =
+            crate::sandbox::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
+                crate::sandbox::Fault::OutputTooLarge { .. } => {
+                    crate::sandbox::Fault::OutputTooLarge {
+                        limit: request.limits.output_bytes,
+                    }
+                }
+                other => other,
+            })?;
         Ok(Success {
             stdout: small.map(Blob),
             has_out: size.entries > 0,

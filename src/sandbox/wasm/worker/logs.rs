@@ -1,14 +1,8 @@
-//! The guest's standard error, on disk at once and never over its limit.
-//!
-//! Takes bytes, keeps the first ones and a mark where it cut; makes no file for
-//! a guest that says nothing. A full disk silences it: logs are no reason to
-//! fail.
+//! The guest's standard error, as wasmtime wants it.
 
 use std::{
-    fs::File,
-    io::{self, Write},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use wasmtime_wasi::{
@@ -17,74 +11,28 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::sandbox::Fault;
+use crate::sandbox::{Fault, capped::Log};
 
 /// Handed out per write; more is written in several.
 const PERMIT_BYTES: usize = 64 << 10;
 
 /// The log of one attempt. All clones write to the same file.
 #[derive(Clone)]
-pub(super) struct Logs(Arc<Mutex<Capped>>);
-
-struct Capped {
-    path: PathBuf,
-    file: Option<File>,
-    left: u64,
-    mark: Option<String>,
-}
+pub(super) struct Logs(Arc<Mutex<Log>>);
 
 impl Logs {
     /// A log in `path` of at most `limit` bytes, mark included.
     pub(super) fn at(path: PathBuf, limit: u64) -> Self {
-        let mark = format!("\n[log cut at {limit} bytes]\n");
-        let (left, mark) = match limit.checked_sub(mark.len() as u64) {
-            Some(left) => (left, Some(mark)),
-            None => (limit, None),
-        };
-        let capped = Capped {
-            path,
-            file: None,
-            left,
-            mark,
-        };
-        Self(Arc::new(Mutex::new(capped)))
+        Self(Arc::new(Mutex::new(Log::at(path, limit))))
     }
 
     /// Adds why the guest failed, for whoever reads the log.
     pub(super) fn explain(&self, fault: &Fault) {
-        self.append(format!("timerose: {fault}\n").as_bytes());
+        self.lock().explain(fault);
     }
 
-    fn append(&self, bytes: &[u8]) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .append(bytes);
-    }
-}
-
-impl Capped {
-    fn append(&mut self, bytes: &[u8]) {
-        let fits = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let (kept, cut) = bytes.split_at(fits);
-        self.left -= kept.len() as u64;
-        let _full_disk = self.write(kept);
-        if !cut.is_empty()
-            && let Some(mark) = self.mark.take()
-        {
-            self.left = 0;
-            let _full_disk = self.write(mark.as_bytes());
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(File::create(&self.path)?),
-        };
-        file.write_all(bytes)
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +59,7 @@ impl Pollable for Logs {
 
 impl OutputStream for Logs {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.append(&bytes);
+        self.lock().append(&bytes);
         Ok(())
     }
 
@@ -121,23 +69,5 @@ impl OutputStream for Logs {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         Ok(PERMIT_BYTES)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_over_its_limit_ends_with_the_mark_and_within_the_limit() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let logs = Logs::at(file.path().to_owned(), 40);
-        logs.append(&[b'x'; 100]);
-        logs.append(b"more");
-        let text = std::fs::read_to_string(file.path()).unwrap();
-        assert!(
-            text.len() <= 40 && text.ends_with("\n[log cut at 40 bytes]\n"),
-            "{text}"
-        );
     }
 }

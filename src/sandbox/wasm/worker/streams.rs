@@ -4,8 +4,7 @@
 //! while it is small, then goes to a file, and ends the guest at its limit.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,7 +17,8 @@ use wasmtime_wasi::{
     p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult},
 };
 
-use crate::sandbox::{Fault, SMALL_BYTES};
+use super::Failure;
+use crate::sandbox::capped::{Out, Refused};
 
 /// The most that one read takes: beyond this, fewer system calls no longer pay.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -84,85 +84,29 @@ impl InputStream for Stdin {
 
 /// Standard output. All clones write to the same one.
 #[derive(Clone)]
-pub(super) struct Stdout(Arc<Mutex<Capped>>);
-
-struct Capped {
-    path: PathBuf,
-    /// What is not in the file.
-    buffer: Vec<u8>,
-    file: Option<File>,
-    written: u64,
-    limit: u64,
-}
+pub(super) struct Stdout(Arc<Mutex<Out>>);
 
 impl Stdout {
     /// At most `limit` bytes, in `path` where they are many.
     pub(super) fn at(path: PathBuf, limit: u64) -> Self {
-        Self(Arc::new(Mutex::new(Capped {
-            path,
-            buffer: Vec::new(),
-            file: None,
-            written: 0,
-            limit,
-        })))
+        Self(Arc::new(Mutex::new(Out::at(path, limit))))
     }
 
     /// Appends `bytes`, all or none.
-    pub(super) fn append(&self, bytes: &[u8]) -> Result<(), super::Failure> {
-        let mut capped = self.lock();
-        let written = capped.written.saturating_add(bytes.len() as u64);
-        if written > capped.limit {
-            return Err(Fault::OutputTooLarge {
-                limit: capped.limit,
-            }
-            .into());
-        }
-        capped.written = written;
-        Ok(capped.append(bytes)?)
+    pub(super) fn append(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.lock().append(bytes).map_err(|refused| match refused {
+            Refused::Fault(fault) => fault.into(),
+            Refused::Io(error) => error.into(),
+        })
     }
 
     /// The length of the whole, and the whole where it is in no file.
     pub(super) fn finish(&self) -> io::Result<(u64, Option<Bytes>)> {
-        let mut capped = self.lock();
-        if capped.file.is_none() {
-            let small = std::mem::take(&mut capped.buffer);
-            return Ok((capped.written, Some(small.into())));
-        }
-        capped.flush()?;
-        Ok((capped.written, None))
+        self.lock().finish()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Capped> {
+    fn lock(&self) -> MutexGuard<'_, Out> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Capped {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer.len() + bytes.len() > SMALL_BYTES {
-            self.flush()?;
-        }
-        if bytes.len() > SMALL_BYTES {
-            return self.file()?.write_all(bytes);
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// Moves what is buffered to the file, made where there is none.
-    fn flush(&mut self) -> io::Result<()> {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.file()?.write_all(&buffer)?;
-        self.buffer = buffer;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn file(&mut self) -> io::Result<&mut File> {
-        match &mut self.file {
-            Some(file) => Ok(file),
-            none => Ok(none.insert(File::create(&self.path)?)),
-        }
     }
 }
 

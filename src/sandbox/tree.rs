@@ -1,11 +1,19 @@
 //! Measures what a guest wrote under `/out`, without following links.
 //!
-//! Takes a directory, gives its size, or the fault it shows. Used by the
-//! sandbox while the guest runs and by its process at the end.
+//! Takes a directory, gives its size, or the fault it shows. Used while the
+//! guest runs and at its end.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use crate::sandbox::Fault;
+use super::{Error, Fault, error::of_io};
+use crate::task::Tasks;
+
+/// How often the size of `/out` is looked at while the guest runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// More entries than this are too much output, whatever their size.
 const MAX_ENTRIES: u64 = 100_000;
@@ -59,6 +67,20 @@ pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>
         }
     }
     Ok(Ok(size))
+}
+
+/// Looks at `out` while the guest runs. Gives only an error: the kernel caps a
+/// single file, this caps their sum.
+pub(super) async fn watch(tasks: &Tasks, out: PathBuf, limit: u64) -> Error {
+    loop {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let root = out.clone();
+        match tasks.spawn_blocking(move || measure(&root, limit)).await {
+            Ok(Ok(Err(fault @ Fault::OutputTooLarge { .. }))) => return Error::User(fault),
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(error)) => return of_io(error),
+        }
+    }
 }
 
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {

@@ -1,0 +1,110 @@
+//! A container engine for tests, and images without a registry.
+//!
+//! Gives the socket of an engine that answers, or skips; makes archives of
+//! images as `docker save` writes them, of a static BusyBox.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::skip::skip;
+
+/// Where `scripts/docker-up` and Docker itself listen.
+const DEFAULT: &str = "/var/run/docker.sock";
+/// Debian's package `busybox-static`.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// An engine's socket, or a note that there is none.
+pub(crate) fn engine_or_skip() -> Option<PathBuf> {
+    let named = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let socket = PathBuf::from(named.strip_prefix("unix://").unwrap_or(DEFAULT));
+    if std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        skip(&format!("no container engine at {}", socket.display()));
+        return None;
+    }
+    if !Path::new(BUSYBOX).exists() {
+        skip("there is no static BusyBox: apt install busybox-static");
+        return None;
+    }
+    Some(socket)
+}
+
+/// A layer of an image: a TAR archive of files with their modes.
+pub(crate) fn layer(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
+    let mut layer = tar::Builder::new(Vec::new());
+    for (name, content, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        layer.append_data(&mut header, name, *content).unwrap();
+    }
+    layer.into_inner().unwrap()
+}
+
+/// The layer with BusyBox as `/bin/sh` and whatever else it is.
+pub(crate) fn busybox() -> Vec<u8> {
+    let program = std::fs::read(BUSYBOX).unwrap();
+    let mut layer = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(program.len() as u64);
+    header.set_mode(0o755);
+    layer
+        .append_data(&mut header, "bin/busybox", &program[..])
+        .unwrap();
+    for name in [
+        "sh", "cat", "sleep", "id", "wc", "dd", "mkdir", "ln", "mknod", "nc", "wget",
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_mode(0o777);
+        layer
+            .append_link(&mut header, format!("bin/{name}"), "busybox")
+            .unwrap();
+    }
+    layer.into_inner().unwrap()
+}
+
+/// The configuration of an image of these layers; `config` is its part of that
+/// name, as JSON.
+pub(crate) fn config(layers: &[Vec<u8>], config: &serde_json::Value) -> Vec<u8> {
+    let digests: Vec<_> = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", hex(layer)))
+        .collect();
+    let config = serde_json::json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": digests},
+    });
+    config.to_string().into_bytes()
+}
+
+/// The same as `docker save` writes it.
+pub(crate) fn archive(layers: &[Vec<u8>], about: &serde_json::Value) -> Vec<u8> {
+    let names: Vec<_> = (0..layers.len())
+        .map(|number| format!("{number}/layer.tar"))
+        .collect();
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": null, "Layers": names}]);
+    let (manifest, config) = (manifest.to_string().into_bytes(), config(layers, about));
+    let mut files: Vec<(&str, &[u8], u32)> = vec![
+        ("config.json", &config, 0o644),
+        ("manifest.json", &manifest, 0o644),
+    ];
+    files.extend(
+        names
+            .iter()
+            .zip(layers)
+            .map(|(name, bytes)| (name.as_str(), &bytes[..], 0o644)),
+    );
+    layer(&files)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
