@@ -8,7 +8,11 @@
 
 use std::{env, error::Error, fs, path::Path, process::Command};
 
-const SOURCES: [&str; 2] = ["container-init/main.rs", "container-init/canary.rs"];
+const SOURCES: [&str; 3] = [
+    "container-init/main.rs",
+    "container-init/canary.rs",
+    "container-init/lambda.rs",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for source in SOURCES {

@@ -28,6 +28,7 @@ mod invoke;
 mod logs;
 mod node;
 mod output;
+mod package;
 mod plain;
 mod ps;
 mod purge;

@@ -5,6 +5,7 @@
 //! scheduler and the executor in it still meet only as messages.
 
 pub mod allow;
+pub(crate) mod archive;
 pub mod clock;
 mod content;
 pub mod executor;
@@ -44,9 +45,9 @@ use self::{
 pub use self::{
     explain::{Candidate, Explanation, Terms},
     failure::Failure,
-    image::{AddedImage, ImageSource, KeptImage},
+    image::{AddedFolder, AddedImage, ImageSource, KeptImage},
     report::{Deployed, Finished, InvocationEvent, Record, runtime_name},
-    request::{ByteStream, Code, ContainerDraft, DeployRequest, Draft, InvokeRequest},
+    request::{ByteStream, Code, ContainerDraft, DeployRequest, Draft, InvokeRequest, LambdaDraft},
 };
 use crate::{
     kubo,
@@ -234,6 +235,12 @@ impl Compute {
             }
         };
         self.images.add(archive).await
+    }
+
+    /// Stores a folder, given as a TAR archive below one top folder, pinned as
+    /// code; gives its CID.
+    pub(crate) async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
+        self.images.add_folder(archive).await
     }
 
     /// Images that are kept.

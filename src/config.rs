@@ -20,7 +20,7 @@ pub use home::Home;
 pub use reference::{commented_file, reference};
 pub use section::Field;
 use serde::{Deserialize, Serialize};
-pub use settings::{Api, Docker, Executor, Kubo, Log, Mesh, Scheduler, Storage};
+pub use settings::{Api, Docker, Executor, Kubo, Lambda, Log, Mesh, Scheduler, Storage};
 pub use units::{Error as UnitError, Size, Span};
 
 /// This very program, for processes that are started anew.
@@ -43,6 +43,8 @@ pub struct Config {
     pub executor: Executor,
     /// Containers.
     pub docker: Docker,
+    /// Lambda functions.
+    pub lambda: Lambda,
     /// How invocations are placed.
     pub scheduler: Scheduler,
     /// What is kept.

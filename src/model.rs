@@ -20,7 +20,7 @@ pub use cid::Cid;
 pub use ids::{BootId, InvocationId, LeaseId, ParseIdError};
 pub use libp2p_identity::PeerId;
 pub use limits::Limits;
-pub use manifest::{Abi, FUNCTION_TAG, Manifest, Runtime};
+pub use manifest::{Abi, FUNCTION_TAG, Lambda, Manifest, Runtime};
 pub use message::{
     Assignment, Block, CandidateReport, Delivery, Follow, Lease, Message, Phase, Piece, Presence,
     Probe, Progress, Verdict,

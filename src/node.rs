@@ -7,6 +7,7 @@ mod backend;
 mod error;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,7 +28,8 @@ use crate::{
     config::{self, Config, Home},
     kubo,
     mesh::{self, Identity, Mesh},
-    sandbox::{Docker, Sandboxes, Wasm, docker, wasm},
+    model::Cid,
+    sandbox::{Docker, Lambda, Sandboxes, Wasm, docker, lambda, wasm},
     store::{Ledger, Store},
     task::Tasks,
 };
@@ -217,7 +219,7 @@ impl Base {
         let wasm = Wasm::new(sandbox, tasks).map_err(|e| error::sandbox(&e))?;
         let docker = Docker::start(self.containers(config, &folders), tasks);
         Ok(ComputeParts {
-            executor: executor_config(config, &folders, slots),
+            executor: executor_config(config, &folders, slots)?,
             scheduler: scheduler_config(config),
             quota: Quota {
                 keep: config.storage.keep.0,
@@ -226,7 +228,11 @@ impl Base {
             kubo: self.kubo.clone(),
             mesh: mesh.clone(),
             identity: self.identity.clone(),
-            sandboxes: Sandboxes::new(Arc::new(wasm), docker),
+            sandboxes: Sandboxes::new(
+                Arc::new(wasm),
+                docker.clone(),
+                functions(config, &folders, docker, tasks),
+            ),
             max_image_bytes: config.docker.max_image.0,
             store: self.store.clone(),
             ledger: self.ledger(mode, tasks)?,
@@ -366,8 +372,36 @@ fn mesh_config(config: &Config, is_attached: bool) -> mesh::Config {
     }
 }
 
-fn executor_config(config: &Config, folders: &Folders, slots: u32) -> executor::Config {
-    executor::Config {
+/// What runs Lambda functions.
+fn functions(config: &Config, folders: &Folders, docker: Docker, tasks: &Tasks) -> Lambda {
+    let settings = lambda::Config {
+        work_dir: folders.work.clone(),
+        runtimes: config.lambda.images.keys().cloned().collect(),
+        max_warm: config.lambda.max_warm as usize,
+        idle_timeout: config.lambda.idle.0,
+    };
+    Lambda::start(settings, docker, tasks)
+}
+
+/// The images of runtimes.
+fn lambda_images(config: &Config) -> Result<BTreeMap<String, Cid>, Failure> {
+    let images = config.lambda.images.iter();
+    let parsed = images.map(|(runtime, image)| match image.parse::<Cid>() {
+        Ok(cid) => Ok((runtime.clone(), cid)),
+        Err(_) => {
+            let why = format!("{image:?} is no CID; store it: timerose image add {image}");
+            Err(error::setting(&format!("lambda.images.{runtime}"), &why))
+        }
+    });
+    parsed.collect()
+}
+
+fn executor_config(
+    config: &Config,
+    folders: &Folders,
+    slots: u32,
+) -> Result<executor::Config, Failure> {
+    Ok(executor::Config {
         slots,
         max_memory_bytes: config
             .executor
@@ -376,8 +410,9 @@ fn executor_config(config: &Config, folders: &Folders, slots: u32) -> executor::
         max_queued: slots.saturating_mul(QUEUED_PER_SLOT),
         work_dir: folders.work.clone(),
         cache_dir: folders.code.clone(),
+        lambda_images: lambda_images(config)?,
         labels: config.executor.labels.clone(),
-    }
+    })
 }
 
 /// Bytes: half of what this machine has.

@@ -17,6 +17,7 @@ mod capped;
 pub mod check;
 pub mod docker;
 mod error;
+pub mod lambda;
 mod offers;
 mod tree;
 pub mod wasm;
@@ -24,6 +25,7 @@ pub mod wasm;
 pub use check::{Report, check};
 pub use docker::Docker;
 pub use error::{Error, Fault};
+pub use lambda::Lambda;
 pub use offers::Sandboxes;
 pub use wasm::Wasm;
 
@@ -84,6 +86,8 @@ pub enum Program {
     Wasm(Module),
     /// A container.
     Docker(Container),
+    /// A Lambda function.
+    Lambda(Function),
 }
 
 /// A WebAssembly module or component, and how it is called.
@@ -112,6 +116,25 @@ pub struct Container {
     /// In place of the image's working directory.
     pub workdir: Option<String>,
     /// What the engine shows of it: `timerose.invocation`, `timerose.lease`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A Lambda function, and the request that it is to answer.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its manifest's CID: containers of one are never used for another.
+    pub name: String,
+    /// What its runtime is told that it is called.
+    pub title: String,
+    /// The request's id.
+    pub request: String,
+    /// The image, as the engine knows it.
+    pub image: String,
+    /// A folder with its code, where the image does not hold it.
+    pub code: Option<PathBuf>,
+    /// What of the code is called, as its runtime writes it.
+    pub handler: Option<String>,
+    /// What the engine shows of its containers.
     pub labels: BTreeMap<String, String>,
 }
 

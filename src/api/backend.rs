@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 
 use super::shape::{Allowed, Freed, NodeInfo, NodeView, Output, Removed, Storage};
 use crate::compute::{
-    AddedImage, ByteStream, DeployRequest, Deployed, Explanation, Failure, ImageSource,
-    InvocationEvent, InvokeRequest, KeptImage, Record,
+    AddedFolder, AddedImage, ByteStream, DeployRequest, Deployed, Explanation, Failure,
+    ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record,
 };
 
 /// Events of one invocation; dropping it before its end cancels the invocation.
@@ -118,6 +118,12 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         from: ImageSource,
     ) -> impl Future<Output = Result<AddedImage, Failure>> + Send;
+
+    /// Stores a folder, given as a TAR archive below one top folder.
+    fn add_folder(
+        &self,
+        archive: ByteStream,
+    ) -> impl Future<Output = Result<AddedFolder, Failure>> + Send;
 
     /// Images that are kept.
     fn images(&self) -> impl Future<Output = Result<Vec<KeptImage>, Failure>> + Send;

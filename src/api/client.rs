@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     compute::{
-        AddedImage, ByteStream, Code, DeployRequest, Deployed, Explanation, Failure, ImageSource,
-        InvocationEvent, InvokeRequest, KeptImage, Record,
+        AddedFolder, AddedImage, ByteStream, Code, DeployRequest, Deployed, Explanation, Failure,
+        ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record,
     },
     model::Class,
 };
@@ -88,6 +88,11 @@ impl Client {
                 let query = [("draft", draft.as_str()), ("container", &container)];
                 self.json("deploy", &query, None).await
             }
+            Code::Lambda(lambda) => {
+                let lambda = to_json(&lambda)?;
+                let query = [("draft", draft.as_str()), ("lambda", &lambda)];
+                self.json("deploy", &query, None).await
+            }
             Code::Bytes(bytes) if bytes.len() > MODULE_MAX => {
                 let message = format!(
                     "the module has {} bytes; {MODULE_MAX} is the most",
@@ -115,6 +120,15 @@ impl Client {
                 self.json("image/add", &[], Some(body)).await
             }
         }
+    }
+
+    /// Stores a folder, given as a TAR archive below one top folder.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
+        let body = Body::wrap_stream(archive);
+        self.json("folder/add", &[], Some(body)).await
     }
 
     /// Images that are kept.

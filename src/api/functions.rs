@@ -19,18 +19,22 @@ use crate::{
 };
 
 /// `deploy?draft={…}` with the module as the body, `deploy?arg=PATH&draft={…}`,
-/// or `deploy?draft={…}&container={…}`.
+/// or `deploy?draft={…}` with `container={…}` or `lambda={…}`.
 pub(super) async fn deploy<B: Backend>(
     State(backend): State<Arc<B>>,
     pairs: Pairs,
     body: Body,
 ) -> Result<Json<Deployed>, Refusal> {
-    let params = Params::read(pairs, 0..=1, &["draft", "container"])?;
+    let params = Params::read(pairs, 0..=1, &["draft", "container", "lambda"])?;
     let draft = params.json("draft")?;
-    let code = match (params.arg(0), params.json::<Option<_>>("container")?) {
-        (Some(path), _) => Code::Path(path.to_owned()),
-        (None, Some(container)) => Code::Container(container),
-        (None, None) => Code::Bytes(to_bytes(body, MODULE_MAX).await.map_err(|_| too_large())?),
+    let (container, lambda) = (params.json("container")?, params.json("lambda")?);
+    let code = match (params.arg(0), container, lambda) {
+        (Some(path), ..) => Code::Path(path.to_owned()),
+        (None, Some(container), _) => Code::Container(container),
+        (None, None, Some(lambda)) => Code::Lambda(lambda),
+        (None, None, None) => {
+            Code::Bytes(to_bytes(body, MODULE_MAX).await.map_err(|_| too_large())?)
+        }
     };
     Ok(Json(backend.deploy(DeployRequest { draft, code }).await?))
 }

@@ -1,4 +1,4 @@
-//! `image/add`, `image/ls`, `image/rm`.
+//! `image/add`, `image/ls`, `image/rm`, and `folder/add` for code that is no file.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
     query::{Pairs, Params},
     status::Refusal,
 };
-use crate::compute::{AddedImage, ImageSource, KeptImage};
+use crate::compute::{AddedFolder, AddedImage, ImageSource, KeptImage};
 
 /// `image/add?arg=NAME` of an image in the node's engine, or with an archive
 /// as the body.
@@ -28,6 +28,17 @@ pub(super) async fn add<B: Backend>(
         }
     };
     Ok(Json(backend.add_image(from).await?))
+}
+
+/// `folder/add`, with a TAR archive of the folder as the body.
+pub(super) async fn add_folder<B: Backend>(
+    State(backend): State<Arc<B>>,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Json<AddedFolder>, Refusal> {
+    Params::read(pairs, 0..=0, &[])?;
+    let bytes = body.into_data_stream().map_err(std::io::Error::other);
+    Ok(Json(backend.add_folder(bytes.boxed()).await?))
 }
 
 /// `image/ls`

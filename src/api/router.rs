@@ -17,10 +17,11 @@ pub const PREFIX: &str = "/api/v0/compute";
 pub const MODULE_MAX: usize = 32 << 20;
 
 /// Every path below [`PREFIX`], as the reference lists them.
-pub const PATHS: [&str; 32] = [
+pub const PATHS: [&str; 33] = [
     "deploy",
     "functions",
     "rm",
+    "folder/add",
     "image/add",
     "image/ls",
     "image/rm",
@@ -58,6 +59,7 @@ pub(super) fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/deploy", post(functions::deploy::<B>))
         .route("/functions", post(functions::list::<B>))
         .route("/rm", post(functions::remove::<B>))
+        .route("/folder/add", post(images::add_folder::<B>))
         .route("/image/add", post(images::add::<B>))
         .route("/image/ls", post(images::list::<B>))
         .route("/image/rm", post(images::remove::<B>))

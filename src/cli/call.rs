@@ -32,6 +32,9 @@ pub(crate) struct Call {
     /// Export to call instead of the function's own
     #[arg(long, value_name = "NAME")]
     entry: Option<String>,
+    /// JSON that a Lambda function is given beside its event
+    #[arg(long, value_name = "JSON")]
+    client_context: Option<String>,
     /// Instructions that may be spent
     #[arg(long, value_name = "COUNT")]
     fuel: Option<u64>,
@@ -81,6 +84,7 @@ impl Call {
             function: self.function(node).await?,
             entry: self.entry.clone(),
             args: self.args.clone(),
+            client_context: self.client_context.clone(),
             input,
             limits: self.limits(),
             fuel: self.fuel,
@@ -108,7 +112,10 @@ impl Call {
     async fn function(&self, node: &Connection) -> Result<String, Failure> {
         match target::function(&self.function)? {
             Function::Named(name) => Ok(name),
-            Function::Local(path) => Ok(node.client.deploy(source::read(&path)?).await?.function),
+            Function::Local(path) => {
+                let deployed = source::deploy(&node.client, source::read(&path)?).await?;
+                Ok(deployed.function)
+            }
         }
     }
 

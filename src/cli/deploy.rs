@@ -124,7 +124,7 @@ impl Args {
 }
 
 async fn deploy(node: &Connection, request: DeployRequest) -> Result<Deployed, Failure> {
-    node.client.deploy(request).await
+    source::deploy(&node.client, request).await
 }
 
 fn abi(text: &str) -> Result<Abi, String> {

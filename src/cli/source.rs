@@ -10,9 +10,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::exit::{bad, file};
+use super::{
+    exit::{bad, file},
+    package,
+};
 use crate::{
-    compute::{Code, ContainerDraft, DeployRequest, Draft, Failure},
+    api::Client,
+    compute::{Code, ContainerDraft, DeployRequest, Deployed, Draft, Failure, LambdaDraft},
     config::{Size, Span},
     model::{Abi, Limits},
 };
@@ -40,6 +44,16 @@ struct Description {
 enum Runtime {
     Wasm(Wasm),
     Docker(ContainerDraft),
+    Lambda(Function),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Function {
+    runtime: Option<String>,
+    handler: Option<String>,
+    code: Option<PathBuf>,
+    image: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +93,29 @@ pub(crate) fn read(path: &Path) -> Result<DeployRequest, Failure> {
     })
 }
 
+/// Has the node store what of `request` lies in files here.
+///
+/// # Errors
+/// When that cannot be read, or the node's.
+pub(crate) async fn deploy(client: &Client, request: DeployRequest) -> Result<Deployed, Failure> {
+    let DeployRequest { draft, code } = request;
+    let code = match code {
+        Code::Lambda(LambdaDraft {
+            code: Some(path),
+            runtime,
+            handler,
+            image,
+        }) if Path::new(&path).exists() => Code::Lambda(LambdaDraft {
+            code: Some(package::upload(client, Path::new(&path)).await?),
+            runtime,
+            handler,
+            image,
+        }),
+        other => other,
+    };
+    client.deploy(DeployRequest { draft, code }).await
+}
+
 fn folder(path: &Path) -> Result<DeployRequest, Failure> {
     let manifest = path.join("timerose.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|e| {
@@ -92,6 +129,16 @@ fn folder(path: &Path) -> Result<DeployRequest, Failure> {
     let code = match &about.runtime {
         Runtime::Wasm(wasm) => module(&path.join(&wasm.code))?,
         Runtime::Docker(container) => Code::Container(container.clone()),
+        Runtime::Lambda(function) => Code::Lambda(LambdaDraft {
+            // Where it lies, until it is uploaded.
+            code: function
+                .code
+                .as_ref()
+                .map(|code| path.join(code).display().to_string()),
+            runtime: function.runtime.clone(),
+            handler: function.handler.clone(),
+            image: function.image.clone(),
+        }),
     };
     Ok(DeployRequest {
         draft: about.draft(),
@@ -103,7 +150,7 @@ impl Description {
     fn draft(self) -> Draft {
         let (abi, is_pure) = match self.runtime {
             Runtime::Wasm(wasm) => (wasm.abi, true),
-            Runtime::Docker(_) => (None, false),
+            Runtime::Docker(_) | Runtime::Lambda(_) => (None, false),
         };
         Draft {
             name: self.name,

@@ -5,7 +5,6 @@
 //! whom [`Allow`] lets in.
 
 mod alive;
-mod archive;
 mod arguments;
 mod attempt;
 mod beats;
@@ -23,7 +22,7 @@ mod room;
 mod stage;
 mod stats;
 mod tail;
-mod unpack;
+pub(super) mod unpack;
 
 use std::{sync::Arc, time::Duration};
 
@@ -216,8 +215,11 @@ impl Executor {
     async fn has_code(&self, probe: &Probe) -> bool {
         let parts = &self.inner.parts;
         let docker = parts.sandboxes.docker();
-        if probe.runtime == docker.runtime() {
+        let sandbox = probe.runtime.split('/').next().unwrap_or_default();
+        if sandbox != "wasm" {
             docker.settled().await;
+        }
+        if sandbox == docker.runtime() || probe.runtime == "lambda/image" {
             return docker
                 .image(&probe.code)
                 .await

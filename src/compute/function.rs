@@ -11,14 +11,14 @@ use cid::Cid;
 use ipld_core::ipld::Ipld;
 
 use super::{
-    Code, ContainerDraft, DeployRequest, Deployed, Draft, Failure, clock,
+    Code, ContainerDraft, DeployRequest, Deployed, Draft, Failure, LambdaDraft, clock,
     content::{Content, fetch_failed, unreachable_kubo},
     image::{self, Images},
     runtime_name,
 };
 use crate::{
     kubo,
-    model::{Abi, Call, Class, Limits, Manifest, Runtime},
+    model::{Abi, Call, Class, Lambda, Limits, Manifest, Runtime},
     sandbox,
     store::{FunctionRow, Store},
     wire::{block::DAG_CBOR, cid_of, dagcbor, fan},
@@ -27,11 +27,14 @@ use crate::{
 /// Bytes of the largest module that is accepted.
 const MAX_CODE_BYTES: usize = 32 << 20;
 
+/// As AWS Lambda has it.
+const MAX_CLIENT_CONTEXT_BYTES: usize = 3_583;
 /// Letters of a version 0 CID; other CIDs of a sha2-256 are longer.
 const SHORTEST_SHA256_CID: usize = 46;
 
 /// Of functions whose code is an image: `image rm` lets go of that.
 const DOCKER: &str = "docker";
+const LAMBDA_IMAGE: &str = "lambda/image";
 
 /// Deploys and finds functions. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,6 +76,7 @@ impl Functions {
             Code::Container(container) => {
                 self.deploy_container(request.draft, container, wait).await
             }
+            Code::Lambda(lambda) => self.deploy_lambda(request.draft, lambda, wait).await,
             Code::Path(path) => {
                 let cid = self.resolve_path(&path, wait).await?;
                 if cid.codec() == DAG_CBOR {
@@ -106,6 +110,15 @@ impl Functions {
                 self.images.look(image, wait).await?;
                 (image, image::KIND, Vec::new())
             }
+            Runtime::Lambda(lambda) => {
+                let source = lambda.source().map_err(bad_manifest)?;
+                match lambda.image {
+                    Some(_) => self.images.look(source, wait).await.map(drop)?,
+                    None => self.content.block(source, wait).await.map(drop)?,
+                }
+                let kind = lambda.image.map_or("code", |_| image::KIND);
+                (source, kind, Vec::new())
+            }
         };
         self.kubo
             .pin_add(cid, &named_pin(kind))
@@ -134,6 +147,32 @@ impl Functions {
             command: container.command,
             workdir: container.workdir,
         }));
+        let function = self.store_manifest(&manifest).await?;
+        self.adopt(function, manifest, wait).await
+    }
+
+    /// Makes a Lambda function of code or an image that is on IPFS.
+    async fn deploy_lambda(
+        &self,
+        draft: Draft,
+        lambda: LambdaDraft,
+        wait: Duration,
+    ) -> Result<Deployed, Failure> {
+        if draft.abi.is_some() || draft.entry.is_some() {
+            return Err(no_entries());
+        }
+        let code = match &lambda.code {
+            Some(path) => Some(self.resolve_path(path, wait).await?),
+            None => None,
+        };
+        let lambda = Lambda {
+            code,
+            runtime: lambda.runtime,
+            handler: lambda.handler,
+            image: lambda.image.as_deref().map(image::parse).transpose()?,
+        };
+        lambda.source().map_err(bad_manifest)?;
+        let manifest = draft.described(Manifest::of(Runtime::Lambda(lambda)));
         let function = self.store_manifest(&manifest).await?;
         self.adopt(function, manifest, wait).await
     }
@@ -206,8 +245,8 @@ impl Functions {
         self.store
             .remove_function(&known.function)
             .map_err(|e| of_store(&e))?;
-        let still_used =
-            self.list()?.iter().any(|other| other.code == known.code) || known.runtime == DOCKER;
+        let is_image = [DOCKER, LAMBDA_IMAGE].contains(&known.runtime.as_str());
+        let still_used = is_image || self.list()?.iter().any(|other| other.code == known.code);
         for cid in [Some(&known.function), (!still_used).then_some(&known.code)]
             .into_iter()
             .flatten()
@@ -300,16 +339,41 @@ fn canonical(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// `user` when a number was due and something else came.
-pub(crate) fn arguments(manifest: &Manifest, typed: &[String]) -> Result<Vec<Ipld>, Failure> {
+pub(crate) fn arguments(
+    manifest: &Manifest,
+    typed: &[String],
+    client_context: Option<&str>,
+) -> Result<Vec<Ipld>, Failure> {
+    if let Some(context) = client_context {
+        let mut args = arguments(manifest, typed, None)?;
+        args.push(beside_the_event(manifest, context)?);
+        return Ok(args);
+    }
     let abi = match &manifest.runtime {
         Runtime::Wasm { abi, .. } => *abi,
-        Runtime::Docker { .. } => Abi::Wasi,
+        Runtime::Docker { .. } | Runtime::Lambda(_) => Abi::Wasi,
     };
     match abi {
         Abi::Wasi | Abi::Component => Ok(typed.iter().cloned().map(Ipld::String).collect()),
         Abi::Scalar => typed.iter().map(|text| number(text)).collect(),
         Abi::Fan => typed.iter().map(|text| byte_string(text)).collect(),
     }
+}
+
+/// What a Lambda function is given beside its event.
+fn beside_the_event(manifest: &Manifest, context: &str) -> Result<Ipld, Failure> {
+    let refused = |why: &str| Failure::new(Class::User, "bad_client_context", why);
+    if !matches!(manifest.runtime, Runtime::Lambda(_)) {
+        return Err(refused("only Lambda functions are given a client context"));
+    }
+    let is_json = serde_json::from_str::<serde_json::Value>(context).is_ok();
+    if !is_json || context.len() > MAX_CLIENT_CONTEXT_BYTES {
+        return Err(refused(
+            "the client context is no JSON, or exceeds 3,583 bytes",
+        ));
+    }
+    let context = Ipld::String(context.to_owned());
+    Ok(Ipld::Map([("client_context".to_owned(), context)].into()))
 }
 
 /// Text stands for its bytes, `ipfs://CID` and `/ipfs/CID` for a file's.
@@ -428,7 +492,11 @@ fn named_pin(kind: &str) -> kubo::PinAdd {
 fn deployed(function: &Cid, manifest: &Manifest, entries: Vec<String>) -> Deployed {
     Deployed {
         function: function.to_string(),
-        code: manifest.runtime.code().to_string(),
+        code: manifest
+            .runtime
+            .code()
+            .map(Cid::to_string)
+            .unwrap_or_default(),
         name: manifest.name.clone(),
         runtime: runtime_name(&manifest.runtime),
         entries,
@@ -464,7 +532,7 @@ fn unknown(reference: &str) -> Failure {
 /// # Errors
 /// `user`, where the function does not offer it.
 pub(crate) fn entry_of(manifest: &Manifest, call: &Call) -> Result<Option<String>, Failure> {
-    if matches!(manifest.runtime, Runtime::Docker { .. }) {
+    if !matches!(manifest.runtime, Runtime::Wasm { .. }) {
         return match (&call.entry, call.fuel) {
             (None, None) => Ok(None),
             (Some(_), _) => Err(no_entries()),
@@ -478,8 +546,12 @@ pub(crate) fn entry_of(manifest: &Manifest, call: &Call) -> Result<Option<String
     })
 }
 
+fn bad_manifest(why: &str) -> Failure {
+    Failure::new(Class::User, "bad_manifest", why)
+}
+
 fn no_entries() -> Failure {
-    let message = "a container has one command, and no entries or ABI to choose from";
+    let message = "a container has one command or handler, and no entries or ABI to choose from";
     Failure::new(Class::User, "no_entry", message)
 }
 

@@ -8,7 +8,11 @@
 
 mod layout;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
@@ -17,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ByteStream, Failure,
     content::{fetch_failed, unreachable_kubo},
+    executor::unpack,
     piped::piped,
 };
 use crate::{
@@ -66,6 +71,13 @@ pub struct AddedImage {
     pub bytes: u64,
 }
 
+/// A folder that was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedFolder {
+    /// Its CID.
+    pub folder: String,
+}
+
 /// An image that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptImage {
@@ -106,24 +118,51 @@ impl Images {
             .map_err(failed)?
             .map_err(failed)?;
         let image = image.map_err(|error| bad(&error.to_string()))?;
+        let cid = self
+            .directory(&folder.path().join(layout::ROOT), KIND)
+            .await?;
+        Ok(AddedImage {
+            image: cid.to_string(),
+            id: format!("sha256:{}", image.config.digest),
+            layers: image.layers.len(),
+            bytes: image.size(),
+        })
+    }
+
+    /// Stores the folder in `archive`, pinned as code.
+    ///
+    /// # Errors
+    /// `user` when it cannot be unpacked, `node` when Kubo or the disk failed.
+    pub(crate) async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
+        let failed = |e: std::io::Error| bad_folder(&e);
+        let folder = tempfile::Builder::new()
+            .prefix("code-")
+            .tempdir_in(&self.work_dir)
+            .map_err(failed)?;
+        let (target, max) = (folder.path().to_owned(), self.max_bytes);
+        let read = piped(archive, move |pieces| unpack::write(pieces, &target, max));
+        let unpacked = read.await.map_err(failed)?.map_err(failed)?;
+        unpacked.map_err(|error| bad_folder(&error))?;
+        let cid = self.directory(folder.path(), "code").await?;
+        Ok(AddedFolder {
+            folder: cid.to_string(),
+        })
+    }
+
+    /// Adds a directory of this machine, pinned as `kind`.
+    async fn directory(&self, path: &Path, kind: &str) -> Result<Cid, Failure> {
         let tree = kubo::Tree {
             max_bytes: u64::MAX,
             ..kubo::Tree::default()
         };
         let options = kubo::Add {
             pin: true,
-            pin_name: Some(format!("timerose/{KIND}")),
+            pin_name: Some(format!("timerose/{kind}")),
             ..kubo::Add::default()
         };
-        let root = folder.path().join(layout::ROOT);
-        let added = self.kubo.add_directory(&root, &tree, &options).await;
-        let added = added.map_err(|e| unreachable_kubo(&e, "storing the image"))?;
-        Ok(AddedImage {
-            image: added.cid.to_string(),
-            id: format!("sha256:{}", image.config.digest),
-            layers: image.layers.len(),
-            bytes: image.size(),
-        })
+        let added = self.kubo.add_directory(path, &tree, &options).await;
+        let added = added.map_err(|e| unreachable_kubo(&e, &format!("storing the {kind}")))?;
+        Ok(added.cid)
     }
 
     /// Lets go of the image `cid`.
@@ -198,6 +237,14 @@ pub(crate) fn parse(text: &str) -> Result<Cid, Failure> {
 fn not_an_image(cid: &Cid, why: &dyn std::fmt::Display) -> Failure {
     bad(&format!("{cid} is no container image: {why}"))
         .with_hint("Store one with: timerose image add NAME")
+}
+
+fn bad_folder(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Class::User,
+        "bad_code",
+        format!("the folder could not be stored: {why}"),
+    )
 }
 
 fn bad(why: &str) -> Failure {

@@ -160,11 +160,15 @@ pub struct Record {
     pub explanation: Option<Explanation>,
 }
 
-/// How a runtime is written: `wasm/wasi`, `docker`.
+/// How a runtime is written: `wasm/wasi`, `docker`, `lambda/python3.12`.
 #[must_use]
 pub fn runtime_name(runtime: &Runtime) -> String {
     match runtime {
         Runtime::Wasm { abi, .. } => format!("wasm/{}", abi.as_str()),
         Runtime::Docker { .. } => runtime.sandbox().to_owned(),
+        Runtime::Lambda(lambda) => {
+            let runtime = lambda.runtime.as_deref().unwrap_or("image");
+            format!("lambda/{runtime}")
+        }
     }
 }

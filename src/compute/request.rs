@@ -28,6 +28,23 @@ pub enum Code {
     Path(String),
     /// An image on IPFS, and what runs in it.
     Container(ContainerDraft),
+    /// A Lambda function.
+    Lambda(LambdaDraft),
+}
+
+/// A Lambda function, as an author describes it: code, runtime and handler, or
+/// an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LambdaDraft {
+    /// CID of a directory with the code.
+    pub code: Option<String>,
+    /// What runs it: `python3.12`.
+    pub runtime: Option<String>,
+    /// What of it is called: `module.function`.
+    pub handler: Option<String>,
+    /// CID of an image with a runtime and code.
+    pub image: Option<String>,
 }
 
 /// A container, as an author describes it.
@@ -74,6 +91,9 @@ pub struct InvokeRequest {
     pub entry: Option<String>,
     /// As typed; numbers where the function's ABI wants numbers.
     pub args: Vec<String>,
+    /// JSON that a Lambda function is given beside its event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_context: Option<String>,
     /// CID, `/ipfs/…` or `ipfs://…` of the input. A local file comes as a
     /// stream beside the request instead.
     pub input: Option<String>,
@@ -115,6 +135,7 @@ impl Default for InvokeRequest {
             function: String::new(),
             entry: None,
             args: Vec::new(),
+            client_context: None,
             input: None,
             limits: None,
             fuel: None,

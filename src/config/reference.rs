@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Api, Config, Docker, Executor, Kubo, Log, Mesh, Scheduler, Storage, section::Field};
+use super::{
+    Api, Config, Docker, Executor, Kubo, Lambda, Log, Mesh, Scheduler, Storage, section::Field,
+};
 
 /// A section as the reference shows it.
 struct Section {
@@ -13,7 +15,7 @@ struct Section {
     fields: &'static [Field],
 }
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 9] = [
     Section {
         name: "kubo",
         about: Kubo::ABOUT,
@@ -33,6 +35,11 @@ const SECTIONS: [Section; 8] = [
         name: "docker",
         about: Docker::ABOUT,
         fields: Docker::FIELDS,
+    },
+    Section {
+        name: "lambda",
+        about: Lambda::ABOUT,
+        fields: Lambda::FIELDS,
     },
     Section {
         name: "scheduler",

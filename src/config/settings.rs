@@ -83,6 +83,19 @@ section! {
 }
 
 section! {
+    /// AWS Lambda functions, where containers run.
+    Lambda {
+        /// CIDs of images by runtime, so that code of that runtime runs here:
+        /// `"python3.12" = "bafy…"`, as `timerose image add` prints them.
+        images: BTreeMap<String, String> = BTreeMap::new(),
+        /// Containers that stay warm, over all functions.
+        max_warm: u32 = 8,
+        /// For how long one stays warm that nobody asks for.
+        idle: Span = Span::secs(300),
+    }
+}
+
+section! {
     /// How invocations of this node's callers are placed.
     Scheduler {
         /// How long candidates are looked for.

@@ -48,7 +48,7 @@ pub struct Manifest {
     pub schema: Option<Ipld>,
 }
 
-/// What runs a function's code. Lambda joins as a further variant.
+/// What runs a function's code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Runtime {
@@ -72,6 +72,51 @@ pub enum Runtime {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         workdir: Option<String>,
     },
+    /// An AWS Lambda function.
+    Lambda(Lambda),
+}
+
+/// A Lambda function: code for a runtime whose image executors have, or an
+/// image that has both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lambda {
+    /// The code, a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cid>,
+    /// What runs it: `python3.12`, `nodejs20.x`, `provided.al2023`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// What of the code is called: `module.function`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handler: Option<String>,
+    /// An image with a runtime and code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Cid>,
+}
+
+impl Lambda {
+    /// What an executor needs: the directory or the image.
+    ///
+    /// # Errors
+    /// What is wrong with it: it is neither, or both.
+    pub const fn source(&self) -> Result<&Cid, &'static str> {
+        match self {
+            Self {
+                code: Some(code),
+                runtime: Some(_),
+                handler: Some(_),
+                image: None,
+            } => Ok(code),
+            Self {
+                code: None,
+                runtime: None,
+                image: Some(image),
+                ..
+            } => Ok(image),
+            _ => Err("a Lambda function has code, runtime and handler, or an image"),
+        }
+    }
 }
 
 /// How a WebAssembly module is called.
@@ -155,15 +200,18 @@ impl Runtime {
         match self {
             Self::Wasm { .. } => "wasm",
             Self::Docker { .. } => "docker",
+            Self::Lambda(_) => "lambda",
         }
     }
 
-    /// The CID of the code an executor needs.
+    /// The CID of the code an executor needs; none of a function that makes no
+    /// sense.
     #[must_use]
-    pub const fn code(&self) -> &Cid {
+    pub fn code(&self) -> Option<&Cid> {
         match self {
-            Self::Wasm { code, .. } => code,
-            Self::Docker { image, .. } => image,
+            Self::Wasm { code, .. } => Some(code),
+            Self::Docker { image, .. } => Some(image),
+            Self::Lambda(lambda) => lambda.source().ok(),
         }
     }
 }

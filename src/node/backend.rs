@@ -15,8 +15,8 @@ use crate::{
         Removed, Storage,
     },
     compute::{
-        AddedImage, ByteStream, Compute, DeployRequest, Deployed, Explanation, Failure,
-        ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record,
+        AddedFolder, AddedImage, ByteStream, Compute, DeployRequest, Deployed, Explanation,
+        Failure, ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record,
         allow::{Allow, Who},
         clock,
         forwarded::explained,
@@ -405,6 +405,10 @@ impl Backend for Doors {
 
     async fn add_image(&self, from: ImageSource) -> Result<AddedImage, Failure> {
         self.compute.add_image(from).await
+    }
+
+    async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
+        self.compute.add_folder(archive).await
     }
 
     async fn images(&self) -> Result<Vec<KeptImage>, Failure> {

@@ -38,9 +38,11 @@ mod settings;
 pub use archive::{Part, Pieces};
 pub use images::Image;
 
-use container::Container;
+pub(super) use canary::PROGRAM;
+pub(super) use container::Container;
 use engine::Engine;
 use settings::Common;
+pub(super) use settings::{Bind, Declared, Spec};
 
 /// How long after a failure an engine is looked for again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -82,11 +84,11 @@ struct Inner {
 }
 
 /// What runs containers, or why nothing does.
-type Found = Result<Runner, String>;
+pub(super) type Found = Result<Runner, String>;
 
 /// An engine with what all its containers have in common.
 #[derive(Clone, Debug)]
-struct Runner {
+pub(super) struct Runner {
     engine: Engine,
     common: Common,
     tasks: Tasks,
@@ -188,7 +190,8 @@ impl Docker {
         let _sender_is_ours = found.wait_for(Option::is_some).await;
     }
 
-    fn runner(&self) -> Found {
+    /// What runs containers here.
+    pub(super) fn runner(&self) -> Found {
         let found = self.inner.found.borrow().clone();
         found.unwrap_or_else(|| Err("an engine is still being looked for".to_owned()))
     }
@@ -303,13 +306,11 @@ impl Runner {
             return Err(Error::Unavailable("it runs containers only".to_owned()));
         };
         let (limits, stdin) = (attempt.limits, attempt.stdin.take());
-        let has_stdin = stdin.is_some();
         folders::give(&attempt).map_err(of_io)?;
-        let declared = images::declared(&self.engine, &program.image).await?;
-        let body = settings::body(&self.common, &attempt, &program, (&declared, has_stdin));
-        let docker = self.engine.docker.clone();
-        let container = Container::create(docker, body, self.tasks.clone()).await?;
-        let attached = container.attach(has_stdin).await?;
+        let spec = Spec::of(&attempt, &program, stdin.is_some());
+        let declared = self.declared(&spec.image).await?;
+        let container = self.create(&spec, &declared).await?;
+        let attached = container.attach(spec.has_stdin).await?;
         container.start().await?;
         let (began, mut memory_peak_bytes) = (Instant::now(), 0);
         let wall = Duration::from_millis(limits.wall_ms);
@@ -318,7 +319,7 @@ impl Runner {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
             error = tree::watch(&self.tasks, out, limits.output_bytes) => Err(error),
-            never = container.weigh(&mut memory_peak_bytes) => match never {},
+            never = container.weigh(|bytes| memory_peak_bytes = bytes.max(memory_peak_bytes)) => match never {},
             code = tokio::time::timeout(wall, container.converse(attached, stdin, said)) => {
                 code.unwrap_or(Err(Error::Deadline { after: wall }))
             }
@@ -337,6 +338,21 @@ impl Runner {
             cold: true,
             ..Usage::default()
         })
+    }
+
+    /// Makes a container; nothing runs yet.
+    pub(super) async fn create(
+        &self,
+        spec: &Spec,
+        declared: &Declared,
+    ) -> Result<Container, Error> {
+        let body = settings::body(&self.common, spec, declared);
+        Container::create(self.engine.docker.clone(), body, self.tasks.clone()).await
+    }
+
+    /// What an image says that matters to its containers.
+    pub(super) async fn declared(&self, image: &str) -> Result<Declared, Error> {
+        images::declared(&self.engine, image).await
     }
 
     /// What the container left, once nothing in it runs any more.

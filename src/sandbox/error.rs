@@ -139,6 +139,10 @@ pub enum Fault {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A Lambda function failed; JSON with `errorType` and `errorMessage`, as
+    /// its runtime posted it.
+    #[error("{0}")]
+    Function(String),
     /// An image that cannot be loaded anywhere.
     #[error("the image cannot be loaded: {0}")]
     BadImage(String),

@@ -7,20 +7,25 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Attempt, Docker, Error, Output, Program, Sandbox};
+use super::{Attempt, Docker, Error, Lambda, Output, Program, Sandbox};
 
 /// The sandboxes of a node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sandboxes {
     wasm: Arc<dyn Sandbox>,
     docker: Docker,
+    lambda: Lambda,
 }
 
 impl Sandboxes {
     /// Of these.
     #[must_use]
-    pub fn new(wasm: Arc<dyn Sandbox>, docker: Docker) -> Self {
-        Self { wasm, docker }
+    pub fn new(wasm: Arc<dyn Sandbox>, docker: Docker, lambda: Lambda) -> Self {
+        Self {
+            wasm,
+            docker,
+            lambda,
+        }
     }
 
     /// Runs `attempt`, as [`Sandbox::run`] does.
@@ -31,6 +36,7 @@ impl Sandboxes {
         match &attempt.program {
             Program::Wasm(_) => self.wasm.run(attempt, cancel).await,
             Program::Docker(_) => self.docker.run(attempt, cancel).await,
+            Program::Lambda(_) => self.lambda.run(attempt, cancel).await,
         }
     }
 
@@ -71,9 +77,9 @@ impl Sandboxes {
     /// What runs the code of `runtime` here, as receipts name it.
     #[must_use]
     pub fn engine(&self, runtime: &str) -> String {
-        match runtime == self.docker.runtime() {
-            true => self.docker.engine().unwrap_or_default(),
-            false => super::wasm::ENGINE.to_owned(),
+        match runtime == self.wasm.runtime() {
+            true => super::wasm::ENGINE.to_owned(),
+            false => self.docker.engine().unwrap_or_default(),
         }
     }
 
@@ -84,6 +90,7 @@ impl Sandboxes {
     }
 
     fn all(&self) -> impl Iterator<Item = &dyn Sandbox> {
-        [&*self.wasm, &self.docker as &dyn Sandbox].into_iter()
+        let all: [&dyn Sandbox; 3] = [&*self.wasm, &self.docker, &self.lambda];
+        all.into_iter()
     }
 }

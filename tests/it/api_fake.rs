@@ -21,8 +21,8 @@ use timerose::{
         Reach, Removed, Server, Storage,
     },
     compute::{
-        AddedImage, ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation, Failure,
-        Finished, ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record, Terms,
+        AddedFolder, AddedImage, ByteStream, Candidate, Code, DeployRequest, Deployed, Explanation,
+        Failure, Finished, ImageSource, InvocationEvent, InvokeRequest, KeptImage, Record, Terms,
     },
     config::Home,
     model::{Class, Limits, Phase, Roles, Usage},
@@ -398,6 +398,13 @@ impl Backend for Fake {
             id: "sha256:00".to_owned(),
             layers: 1,
             bytes: bytes.concat().len() as u64,
+        })
+    }
+
+    async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
+        let _all: Vec<_> = archive.collect().await;
+        Ok(AddedFolder {
+            folder: OUTPUT.to_owned(),
         })
     }
 

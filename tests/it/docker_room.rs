@@ -193,7 +193,7 @@ fn start(socket: &Path, home: &str, work: &Path, tasks: &Tasks) -> Docker {
 pub(crate) fn container(attempt: &mut Attempt) -> &mut Container {
     match &mut attempt.program {
         Program::Docker(container) => container,
-        Program::Wasm(_) => panic!("a module"),
+        _ => panic!("no container"),
     }
 }
 

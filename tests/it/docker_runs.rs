@@ -78,7 +78,10 @@ async fn the_exit_code_and_a_command_that_is_not_there_are_faults_of_their_own()
     let logs = nothing.work.join("stderr");
     assert_eq!(room.fault(nothing).await, Fault::Exit(127));
     let said = std::fs::read_to_string(logs).unwrap();
-    assert!(said.contains("exec /bin/nothing failed: No such file"), "{said}");
+    assert!(
+        said.contains("exec /bin/nothing failed: No such file"),
+        "{said}"
+    );
     room.close().await;
 }
 

@@ -33,6 +33,8 @@ mod kubo_directory;
 mod kubo_pubsub;
 mod kubo_routing;
 mod kubo_watch;
+mod lambda_room;
+mod lambda_runs;
 mod mesh_identity;
 mod mesh_messages;
 mod mesh_node;

@@ -146,7 +146,7 @@ impl Room {
 pub(crate) fn module(attempt: &mut Attempt) -> &mut Module {
     match &mut attempt.program {
         Program::Wasm(module) => module,
-        Program::Docker(_) => panic!("a container"),
+        _ => panic!("no module"),
     }
 }
 

@@ -67,10 +67,6 @@ async fn run(mesh: &Mesh, function: &str, args: &[&str]) -> Result<Finished, Fai
     mesh.invoke(0, &request).await
 }
 
-async fn output(mesh: &Mesh, finished: &Finished) -> String {
-    printed(mesh, &["result", &finished.invocation]).await
-}
-
 /// Bytes that bitswap brought to node 1 so far.
 async fn received(mesh: &Mesh) -> u64 {
     let text = mesh
@@ -99,7 +95,7 @@ async fn an_image_runs_elsewhere_by_its_cid_and_of_the_next_only_the_difference_
         let finished = run(&mesh, &function, &[]).await.unwrap();
         moved.push(received(&mesh).await - before);
         assert_eq!(finished.executor, mesh.peer(1));
-        assert_eq!(output(&mesh, &finished).await, text);
+        assert_eq!(mesh.saved(0, &finished.invocation).await, text);
         let receipt = printed(&mesh, &["receipt", "verify", &finished.invocation]).await;
         assert!(receipt.contains("docker"), "{receipt}");
     }

@@ -60,15 +60,6 @@ async fn printed(mesh: &Mesh, arguments: &[&str]) -> String {
     String::from_utf8(said.stdout).unwrap()
 }
 
-/// The bytes that an invocation came to.
-async fn saved(mesh: &Mesh, invocation: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("output");
-    let path = file.to_str().unwrap();
-    printed(mesh, &["result", invocation, "-o", path]).await;
-    std::fs::read_to_string(file).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_ipfs_fan_deployed_run_elsewhere_and_name_their_results_alike() {
     let mesh = Mesh::start(2).await;
@@ -89,7 +80,7 @@ async fn functions_that_ipfs_fan_deployed_run_elsewhere_and_name_their_results_a
     let sum = call(&mesh, &words, "reduce", &[&first, &second]).await;
     let counts = br#"{"x":{"a":3,"is":1,"rose":2,"time":1}}"#;
     assert_eq!(sum.output, add(&mesh, 0, counts, &["--only-hash"]).await);
-    assert_eq!(saved(&mesh, &sum.invocation).await.as_bytes(), counts);
+    assert_eq!(mesh.saved(0, &sum.invocation).await.as_bytes(), counts);
     mesh.end().await;
 }
 
@@ -104,7 +95,7 @@ async fn small_and_large_results_have_the_names_of_ipfs_fan() {
         let expected = format!("{text} (tagged by TimeRose)");
         let cid = add(&mesh, 0, expected.as_bytes(), &["--only-hash"]).await;
         assert_eq!(tagged.output, cid, "{bytes} bytes");
-        let output = saved(&mesh, &tagged.invocation).await;
+        let output = mesh.saved(0, &tagged.invocation).await;
         assert!(output == expected, "{bytes} bytes");
     }
     mesh.end().await;

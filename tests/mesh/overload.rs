@@ -41,7 +41,7 @@ const CANCELS: u64 = 1_000;
 
 /// From a wish for the end to the end; the node commits a thousand of them to
 /// disk meanwhile.
-const FINAL: Duration = Duration::from_secs(2);
+const FINAL: Duration = Duration::from_secs(if cfg!(debug_assertions) { 4 } else { 2 });
 
 /// The most memory that the sidecar took until it is told to stop looking.
 async fn most_memory(node: &Node, is_over: &AtomicBool) -> u64 {

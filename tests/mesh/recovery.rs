@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     batch::{Batch, SLOW, TENTH, slow, slow_on},
     process::anonymous_bytes,
-    support::mesh::{Mesh, until},
+    support::mesh::{Mesh, until, until_within},
 };
 
 /// Longer than any test here.
@@ -135,6 +135,9 @@ async fn a_pure_call_with_a_short_lease_is_elsewhere_within_four_seconds_over_an
 /// Invocations that are open when their owner dies, and cannot run now.
 const OPEN: u64 = 9_900;
 
+/// Every invocation has its first turn after those that came before it.
+const FIRST_TURNS: Duration = Duration::from_secs(120);
+
 /// Beside them, those that another node works at.
 const IN_FLIGHT: u64 = 60;
 
@@ -180,7 +183,7 @@ async fn an_owner_killed_amid_ten_thousand_is_back_in_seconds_and_uses_what_was_
     let executor = mesh.peer(1);
     let request = |number| slow_on(&function, &executor, number, TENTH);
     let batch = Batch::submit(mesh.client(0), 0..IN_FLIGHT, request).await;
-    until("some of it is done", async || {
+    until_within(FIRST_TURNS, "some of it is done", async || {
         let records = batch.records().await;
         records.iter().filter(|r| r.result.is_some()).count() > 5
     })

@@ -166,6 +166,16 @@ impl Mesh {
         invoke(&self.client(index), request).await
     }
 
+    /// The text that an invocation of a node came to.
+    pub(crate) async fn saved(&self, index: usize, invocation: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("output");
+        let command = ["result", invocation, "-o", file.to_str().unwrap()];
+        let said = self.timerose(index, &command).await;
+        assert!(said.status.success(), "{said:?}");
+        std::fs::read_to_string(file).unwrap()
+    }
+
     /// Waits until every node lists every other.
     pub(crate) async fn is_whole(&self) {
         for index in 0..self.all().len() {
@@ -233,8 +243,17 @@ pub(crate) async fn invoke_over(
 }
 
 /// Waits for a condition with a deadline.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+pub(crate) async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    until_within(Duration::from_secs(30), what, is_so).await;
+}
+
+/// The same with a deadline of its own.
+pub(crate) async fn until_within(
+    patience: Duration,
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> bool,
+) {
+    let patience = tokio::time::Instant::now() + patience;
     while !is_so().await {
         assert!(
             tokio::time::Instant::now() < patience,

@@ -11,6 +11,7 @@ pub(crate) mod fake_kubo;
 pub(crate) mod history;
 pub(crate) mod mesh;
 pub(crate) mod namespaces;
+pub(crate) mod runtimes;
 pub(crate) mod skip;
 pub(crate) mod state;
 

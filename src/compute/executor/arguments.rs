@@ -154,6 +154,10 @@ fn json(arg: &Ipld) -> serde_json::Value {
         Ipld::Float(x) => serde_json::Value::from(*x),
         Ipld::Bool(b) => serde_json::Value::from(*b),
         Ipld::String(s) => serde_json::Value::from(s.as_str()),
+        Ipld::Map(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), json(value)))
+            .collect(),
         _ => serde_json::Value::Null,
     }
 }

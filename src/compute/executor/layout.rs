@@ -27,7 +27,7 @@ impl Layout {
     pub(crate) const fn of(runtime: &Runtime) -> Self {
         match runtime {
             Runtime::Wasm { abi: Abi::Fan, .. } => Self::Fan,
-            Runtime::Wasm { .. } | Runtime::Docker { .. } => Self::Raw,
+            _ => Self::Raw,
         }
     }
 

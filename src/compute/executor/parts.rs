@@ -30,6 +30,8 @@ pub struct Config {
     pub work_dir: PathBuf,
     /// Folder for code.
     pub cache_dir: PathBuf,
+    /// Images of the runtimes of Lambda functions.
+    pub lambda_images: BTreeMap<String, Cid>,
     /// The operator's labels.
     pub labels: BTreeMap<String, String>,
 }

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use tokio_util::io::ReaderStream;
 
 use super::{
-    archive::archive,
     output::{Keep, PIECE_BYTES, Stored, size, small},
     stage::{Input, disk},
 };
 use crate::{
     compute::{
         ByteStream, Failure,
+        archive::{Others, archive},
         content::{RIDE_ALONG_BYTES, unreachable_kubo},
         private,
     },
@@ -59,7 +59,7 @@ impl Keep<'_> {
     ) -> Result<Stored, Failure> {
         if let Some(folder) = &output.out_dir {
             self.place(output, folder).await?;
-            let bytes = archive(folder.clone(), self.limits.output_bytes);
+            let bytes = archive(folder.clone(), self.limits.output_bytes, Others::Refused);
             let content = Content::of(bytes, None, "output");
             let stored = self.seal(content, key, Part::Output, 0).await?;
             return Ok(Stored {

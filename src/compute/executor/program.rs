@@ -12,9 +12,9 @@ use super::{Parts, stage::Stage};
 use crate::{
     compute::{Failure, content::fetch_failed},
     kubo,
-    model::{Assignment, Call, Manifest, Runtime},
+    model::{Assignment, Call, Class, Lambda, Manifest, Runtime},
     sandbox::{
-        Code, Container, Module, Program,
+        Code, Container, Function, Module, Program,
         docker::{Image, Part},
     },
     wire::oci,
@@ -46,15 +46,63 @@ pub(super) async fn program(
             image: loaded(parts, stage, image).await?,
             command: command.clone(),
             workdir: workdir.clone(),
-            labels: BTreeMap::from([
-                (
-                    "timerose.invocation".to_owned(),
-                    assignment.invocation.to_string(),
-                ),
-                ("timerose.lease".to_owned(), assignment.lease.to_string()),
-            ]),
+            labels: labels(assignment),
         })),
+        Runtime::Lambda(lambda) => {
+            let function = function((parts, stage), lambda).await?;
+            Ok(Program::Lambda(Function {
+                name: call.function.to_string(),
+                title: title(manifest, call),
+                request: assignment.invocation.to_string(),
+                labels: labels(assignment),
+                ..function
+            }))
+        }
     }
+}
+
+/// What the engine shows of a container.
+fn labels(assignment: &Assignment) -> BTreeMap<String, String> {
+    let (invocation, lease) = (assignment.invocation, assignment.lease);
+    BTreeMap::from([
+        ("timerose.invocation".to_owned(), invocation.to_string()),
+        ("timerose.lease".to_owned(), lease.to_string()),
+    ])
+}
+
+/// A function's name for its runtime.
+fn title(manifest: &Manifest, call: &Call) -> String {
+    let cid = call.function.to_string();
+    manifest.name.clone().unwrap_or(cid)
+}
+
+/// Code and image of a Lambda function.
+async fn function(
+    (parts, stage): (&Parts, &Stage<'_>),
+    lambda: &Lambda,
+) -> Result<Function, Failure> {
+    let no_sense = |why: &str| Failure::new(Class::User, "bad_manifest", why);
+    let source = lambda.source().map_err(no_sense)?;
+    let (image, code) = match &lambda.runtime {
+        None => (loaded(parts, stage, source).await?, None),
+        Some(runtime) => {
+            let image = parts.config.lambda_images.get(runtime).ok_or_else(|| {
+                let why = format!("this node has no image for {runtime}");
+                Failure::new(Class::Refused, "no_image", why)
+            })?;
+            let code = stage.folder(source, &parts.config.cache_dir).await?;
+            (loaded(parts, stage, image).await?, Some(code))
+        }
+    };
+    Ok(Function {
+        name: String::new(),
+        title: String::new(),
+        request: String::new(),
+        image,
+        code,
+        handler: lambda.handler.clone(),
+        labels: BTreeMap::new(),
+    })
 }
 
 /// Has the engine load the image, if it does not have it.

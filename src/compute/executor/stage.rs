@@ -28,6 +28,8 @@ use crate::{
 
 /// Largest module an executor loads, bytes; the sandbox refuses larger ones.
 const MAX_CODE_BYTES: u64 = 32 << 20;
+/// Largest directory with code, bytes.
+const MAX_FOLDER_BYTES: u64 = 1 << 30;
 /// How long one source may take to be dialled.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -123,10 +125,44 @@ impl Stage<'_> {
         })
     }
 
+    /// A directory with code, in `cache`, fetched once; there only when whole.
+    pub(crate) async fn folder(&self, code: &Cid, cache: &Path) -> Result<PathBuf, Failure> {
+        let path = cache.join(code.to_string());
+        if path.exists() {
+            return Ok(path);
+        }
+        if !self.is_directory(code).await? {
+            let message = format!("{code} is a file, and a directory with code is due");
+            return Err(Failure::new(Class::User, "bad_code", message)
+                .with_hint("deploy the archive itself: timerose deploy FILE.zip"));
+        }
+        let partial = tempfile::Builder::new()
+            .prefix("partial-")
+            .tempdir_in(cache)
+            .map_err(|e| disk(&e))?;
+        let target = partial.path().join("code");
+        self.unpacked(code, &target, MAX_FOLDER_BYTES).await?;
+        make_runnable(&target).map_err(|e| disk(&e))?;
+        match std::fs::rename(&target, &path) {
+            // Another attempt was quicker.
+            Err(_) if path.exists() => Ok(path),
+            renamed => renamed.map(|()| path).map_err(|e| disk(&e)),
+        }
+    }
+
     /// Unpacks the directory below the attempt's folder.
     async fn directory(&self, cid: &Cid) -> Result<PathBuf, Failure> {
         let target = self.work.join("in");
-        tokio::fs::create_dir(&target).await.map_err(|e| disk(&e))?;
+        self.unpacked(cid, &target, u64::MAX).await?;
+        Ok(target)
+    }
+
+    /// Unpacks a directory into `target`; no more than `max_bytes`, nor than
+    /// half of what the disk has left.
+    async fn unpacked(&self, cid: &Cid, target: &Path, max_bytes: u64) -> Result<(), Failure> {
+        tokio::fs::create_dir(target).await.map_err(|e| disk(&e))?;
+        let room = rustix::fs::statvfs(target).map_err(|e| disk(&e.into()))?;
+        let half = room.f_bavail.saturating_mul(room.f_frsize) / 2;
         let options = kubo::Cat {
             stall: self.wait,
             ..kubo::Cat::default()
@@ -138,13 +174,11 @@ impl Stage<'_> {
             .map_err(|e| fetch_failed(cid, self.wait, e))?;
         let meter = Arc::clone(&self.meter);
         let archive = archive.inspect_ok(move |piece| meter.add_input(piece.len()));
-        unpack::unpack(archive, target.clone())
-            .await
-            .map_err(|error| match error {
-                unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
-                other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
-            })?;
-        Ok(target)
+        let unpacked = unpack::unpack(archive, target.to_owned(), max_bytes.min(half)).await;
+        unpacked.map_err(|error| match error {
+            unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
+            other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
+        })
     }
 
     async fn save(&self, cid: &Cid, path: &Path, max: u64) -> Result<(), Failure> {
@@ -187,6 +221,23 @@ impl Stage<'_> {
             .inspect_ok(move |piece| meter.add_input(piece.len()))
             .boxed()
     }
+}
+
+/// UnixFS does not say which files of a directory are programs.
+fn make_runnable(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.metadata()?.is_dir() {
+            true => make_runnable(&entry.path())?,
+            false => {
+                let program = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(entry.path(), program)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a failed write means: a full disk is told apart.

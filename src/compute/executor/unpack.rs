@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// Neither file nor directory.
     #[error("{0:?} is neither a file nor a directory")]
     BadKind(PathBuf),
+    /// Too many bytes.
+    #[error("it has more than {0} bytes, which is all that may be taken here")]
+    TooLarge(u64),
     /// Too many entries.
     #[error("it has more than {MAX_ENTRIES} entries")]
     TooMany,
@@ -40,17 +43,20 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
 }
 
-/// Unpacks `source` into `target`, which exists and is empty.
-pub(crate) async fn unpack<S>(source: S, target: PathBuf) -> Result<(), Error>
+/// Unpacks `source` into `target`, which exists and is empty; at most
+/// `max_bytes` of files.
+pub(crate) async fn unpack<S>(source: S, target: PathBuf, max_bytes: u64) -> Result<(), Error>
 where
-    S: Stream<Item = Result<Bytes, kubo::Error>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, kubo::Error>> + Send,
 {
-    let written = piped(source, move |pieces| write(pieces, &target)).await;
+    let written = piped(source, move |pieces| write(pieces, &target, max_bytes)).await;
     written.map_err(Error::Source)??
 }
 
-fn write(source: impl Read, target: &Path) -> Result<(), Error> {
+/// The same of a blocking source.
+pub(crate) fn write(source: impl Read, target: &Path, max_bytes: u64) -> Result<(), Error> {
     let mut archive = Archive::new(source);
+    let mut room = max_bytes;
     for (count, entry) in archive.entries()?.enumerate() {
         if count >= MAX_ENTRIES {
             return Err(Error::TooMany);
@@ -62,6 +68,8 @@ fn write(source: impl Read, target: &Path) -> Result<(), Error> {
         match entry.header().entry_type() {
             EntryType::Directory => fs::create_dir_all(&path)?,
             EntryType::Regular => {
+                let left = room.checked_sub(entry.size());
+                room = left.ok_or(Error::TooLarge(max_bytes))?;
                 if let Some(parent) = path.parent() {
                     fs::create_dir_all(parent)?;
                 }
@@ -104,7 +112,7 @@ mod tests {
 
     fn unpacked(names: &[(&str, EntryType)]) -> Result<Vec<String>, Error> {
         let target = tempfile::tempdir().unwrap();
-        write(archive(names).as_slice(), target.path())?;
+        write(archive(names).as_slice(), target.path(), 0)?;
         let mut found: Vec<String> = fs::read_dir(target.path())
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -134,6 +142,21 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_larger_than_allowed_is_not_written() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(11);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, "cid/large", &[0; 11][..])
+            .unwrap();
+        let (bytes, target) = (builder.into_inner().unwrap(), tempfile::tempdir().unwrap());
+        let refused = write(&bytes[..], target.path(), 10);
+        assert!(matches!(refused, Err(Error::TooLarge(10))));
+        assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
     }
 
     #[test]

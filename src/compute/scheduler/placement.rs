@@ -220,7 +220,12 @@ impl Placement {
         let probe = Probe {
             id,
             function: prepared.call.function,
-            code: *prepared.manifest.runtime.code(),
+            code: prepared
+                .manifest
+                .runtime
+                .code()
+                .copied()
+                .unwrap_or(prepared.call.function),
             runtime: runtime_name(&prepared.manifest.runtime),
             input: prepared.sought_input(),
         };

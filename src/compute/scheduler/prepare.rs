@@ -130,7 +130,8 @@ impl Prepared {
             .resolve(&request.function, request.fetch_timeout)
             .await?;
         let only = request.executor.as_deref().map(peer).transpose()?;
-        let args = arguments(&manifest, &request.args)?;
+        let context = request.client_context.as_deref();
+        let args = arguments(&manifest, &request.args, context)?;
         let private = input::private(&mut request, input.is_some())?;
         let is_unlike_any = !manifest.pure || private.is_some();
         let nonce = is_unlike_any.then(|| format!("{:032x}", random()));

@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// What runs inside; empty where it could not be built.
-const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/container-init"));
+pub(in crate::sandbox) const PROGRAM: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/container-init"));
 /// Where it lies in its image.
 const PLACE: &str = "/container-init";
 const LIMITS: Limits = Limits {

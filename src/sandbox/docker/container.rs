@@ -43,7 +43,7 @@ const CONFLICT: u16 = 409;
 
 /// A container, alive or not.
 #[derive(Debug)]
-pub(super) struct Container {
+pub(in crate::sandbox) struct Container {
     docker: Docker,
     name: String,
     tasks: Tasks,
@@ -101,7 +101,7 @@ impl Container {
     }
 
     /// Starts it.
-    pub(super) async fn start(&self) -> Result<(), Error> {
+    pub(in crate::sandbox) async fn start(&self) -> Result<(), Error> {
         let options = None::<StartContainerOptions>;
         let started = self.docker.start_container(&self.name, options).await;
         started.map_err(failed)
@@ -124,7 +124,8 @@ impl Container {
         self.exit_code().await
     }
 
-    async fn exit_code(&self) -> Result<i64, Error> {
+    /// Waits for its end.
+    pub(in crate::sandbox) async fn exit_code(&self) -> Result<i64, Error> {
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")
             .build();
@@ -144,10 +145,7 @@ impl Container {
         if code == 0 {
             return Ok(());
         }
-        let options = None::<InspectContainerOptions>;
-        let state = self.docker.inspect_container(&self.name, options).await;
-        let state = state.map_err(failed)?.state.unwrap_or_default();
-        if state.oom_killed == Some(true) {
+        if self.was_out_of_memory().await? {
             return Err(Fault::OutOfMemory {
                 limit: limits.memory_bytes,
             }
@@ -162,14 +160,21 @@ impl Container {
         Err(Fault::Exit(i32::try_from(code).unwrap_or(i32::MAX)).into())
     }
 
-    /// Notes the most memory that it is seen to use, for ever.
-    pub(super) async fn weigh(&self, peak: &mut u64) -> Infallible {
+    /// Whether the kernel ended something in it for its memory.
+    pub(in crate::sandbox) async fn was_out_of_memory(&self) -> Result<bool, Error> {
+        let options = None::<InspectContainerOptions>;
+        let looked = self.docker.inspect_container(&self.name, options).await;
+        let state = looked.map_err(failed)?.state.unwrap_or_default();
+        Ok(state.oom_killed == Some(true))
+    }
+
+    /// Tells what memory it is seen to use, for ever.
+    pub(in crate::sandbox) async fn weigh(&self, mut seen: impl FnMut(u64)) -> Infallible {
         let options = StatsOptionsBuilder::default().stream(true).build();
         let mut stats = Box::pin(self.docker.stats(&self.name, Some(options)));
         while let Some(Ok(one)) = stats.next().await {
             let memory = one.memory_stats.unwrap_or_default();
-            let used = memory.max_usage.max(memory.usage).unwrap_or_default();
-            *peak = used.max(*peak);
+            seen(memory.max_usage.max(memory.usage).unwrap_or_default());
         }
         std::future::pending().await
     }

@@ -59,6 +59,8 @@ pub(super) async fn declared(engine: &Engine, name: &str) -> Result<Declared, Er
     let env = config.env.unwrap_or_default();
     Ok(Declared {
         volumes: config.volumes.unwrap_or_default(),
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
         has_home: env.iter().any(|pair| pair.starts_with("HOME=")),
     })
 }

@@ -4,7 +4,10 @@
 //! Every container of this node is made here, the canary's too, so what the
 //! canary proves holds for all.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountBindOptions,
@@ -47,11 +50,82 @@ pub(super) struct Common {
 
 /// What an image says that matters here.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Declared {
+pub(in crate::sandbox) struct Declared {
     /// Directories that it wants to write to.
     pub(super) volumes: Vec<String>,
     /// Whether it sets `HOME`.
     pub(super) has_home: bool,
+    /// What it runs.
+    pub(in crate::sandbox) entrypoint: Vec<String>,
+    /// Its arguments.
+    pub(in crate::sandbox) command: Vec<String>,
+}
+
+/// A folder or file that a container sees.
+#[derive(Clone, Debug)]
+pub(in crate::sandbox) struct Bind {
+    /// Where it is.
+    pub(in crate::sandbox) source: PathBuf,
+    /// Where the container sees it.
+    pub(in crate::sandbox) target: &'static str,
+    /// Whether the container may write to it.
+    pub(in crate::sandbox) is_writable: bool,
+}
+
+/// One container, as far as it is unlike others.
+#[derive(Clone, Debug)]
+pub(in crate::sandbox) struct Spec {
+    /// The engine's name of the image.
+    pub(in crate::sandbox) image: String,
+    /// In place of the image's.
+    pub(in crate::sandbox) entrypoint: Option<Vec<String>>,
+    /// In place of the image's; the image's own where it is empty.
+    pub(in crate::sandbox) command: Vec<String>,
+    /// In place of the image's.
+    pub(in crate::sandbox) workdir: Option<String>,
+    /// Its environment beside the image's.
+    pub(in crate::sandbox) env: BTreeMap<String, String>,
+    /// What the engine shows of it.
+    pub(in crate::sandbox) labels: BTreeMap<String, String>,
+    /// Whose code it runs.
+    pub(in crate::sandbox) owner: String,
+    /// Caps.
+    pub(in crate::sandbox) limits: Limits,
+    /// What it sees of this machine.
+    pub(in crate::sandbox) binds: Vec<Bind>,
+    /// Room in `/tmp`, in memory.
+    pub(in crate::sandbox) tmp_bytes: u64,
+    /// Whether it has a standard input.
+    pub(in crate::sandbox) has_stdin: bool,
+}
+
+impl Spec {
+    /// The container for `attempt` at `program`.
+    pub(super) fn of(attempt: &Attempt, program: &Container, has_stdin: bool) -> Self {
+        let input = attempt.input_dir.clone().map(|source| Bind {
+            source,
+            target: "/in",
+            is_writable: false,
+        });
+        let output = Bind {
+            source: attempt.work.join("out"),
+            target: "/out",
+            is_writable: true,
+        };
+        Self {
+            image: program.image.clone(),
+            entrypoint: None,
+            command: command(attempt, program),
+            workdir: program.workdir.clone(),
+            env: attempt.env.clone(),
+            labels: program.labels.clone(),
+            owner: attempt.owner.clone(),
+            limits: attempt.limits,
+            binds: input.into_iter().chain([output]).collect(),
+            tmp_bytes: TMP_BYTES,
+            has_stdin,
+        }
+    }
 }
 
 /// The bytes of memory that a container gets.
@@ -60,34 +134,26 @@ pub(super) fn memory_of(limits: &Limits) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// The container for `attempt` at `program`.
-pub(super) fn body(
-    common: &Common,
-    attempt: &Attempt,
-    program: &Container,
-    (declared, has_stdin): (&Declared, bool),
-) -> ContainerCreateBody {
-    let command = command(attempt, program);
-    let mut labels: HashMap<_, _> = program.labels.clone().into_iter().collect();
+/// The body of `create` for a container like `spec`.
+pub(super) fn body(common: &Common, spec: &Spec, declared: &Declared) -> ContainerCreateBody {
+    let mut labels: HashMap<_, _> = spec.labels.clone().into_iter().collect();
     labels.insert(HOME_LABEL.to_owned(), common.home.clone());
-    labels.insert("timerose.owner".to_owned(), attempt.owner.clone());
-    let env = attempt
-        .env
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"));
-    let home =
-        (!declared.has_home && !attempt.env.contains_key("HOME")).then(|| "HOME=/tmp".to_owned());
+    labels.insert("timerose.owner".to_owned(), spec.owner.clone());
+    let env = spec.env.iter().map(|(key, value)| format!("{key}={value}"));
+    let has_home = declared.has_home || spec.env.contains_key("HOME");
+    let home = (!has_home).then(|| "HOME=/tmp".to_owned());
     ContainerCreateBody {
-        image: Some(program.image.clone()),
-        cmd: (!command.is_empty()).then_some(command),
-        working_dir: program.workdir.clone(),
+        image: Some(spec.image.clone()),
+        entrypoint: spec.entrypoint.clone(),
+        cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
+        working_dir: spec.workdir.clone(),
         env: Some(env.chain(home).collect()),
         user: Some(common.user.clone()),
         labels: Some(labels),
         hostname: Some("timerose".to_owned()),
-        attach_stdin: Some(has_stdin),
-        open_stdin: Some(has_stdin),
-        stdin_once: Some(has_stdin),
+        attach_stdin: Some(spec.has_stdin),
+        open_stdin: Some(spec.has_stdin),
+        stdin_once: Some(spec.has_stdin),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(false),
@@ -97,7 +163,7 @@ pub(super) fn body(
             test: Some(vec!["NONE".to_owned()]),
             ..HealthConfig::default()
         }),
-        host_config: Some(host(common, attempt, declared)),
+        host_config: Some(host(common, spec, declared)),
         ..ContainerCreateBody::default()
     }
 }
@@ -113,9 +179,9 @@ fn command(attempt: &Attempt, program: &Container) -> Vec<String> {
     program.command.iter().cloned().chain(args).collect()
 }
 
-fn host(common: &Common, attempt: &Attempt, declared: &Declared) -> HostConfig {
-    let memory = memory_of(&attempt.limits);
-    let tmp = format!("rw,noexec,nosuid,nodev,size={}k", TMP_BYTES >> 10);
+fn host(common: &Common, spec: &Spec, declared: &Declared) -> HostConfig {
+    let memory = memory_of(&spec.limits);
+    let tmp = format!("rw,noexec,nosuid,nodev,size={}k", spec.tmp_bytes >> 10);
     HostConfig {
         network_mode: Some("none".to_owned()),
         cap_drop: Some(vec!["ALL".to_owned()]),
@@ -123,15 +189,15 @@ fn host(common: &Common, attempt: &Attempt, declared: &Declared) -> HostConfig {
         privileged: Some(false),
         readonly_rootfs: Some(true),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
-        mounts: Some(mounts(attempt, declared)),
+        mounts: Some(mounts(spec, declared)),
         pids_limit: Some(MAX_PROCESSES),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(common.nano_cpus),
-        ulimits: Some(ulimits(&attempt.limits)),
+        ulimits: Some(ulimits(&spec.limits)),
         init: Some(true),
         ipc_mode: Some("private".to_owned()),
-        // What it says comes over the attached stream, and lies nowhere else.
+        // What it says comes over an attached stream, and lies nowhere else.
         log_config: Some(HostConfigLogConfig {
             typ: Some("none".to_owned()),
             config: None,
@@ -156,23 +222,25 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     ]
 }
 
-fn mounts(attempt: &Attempt, declared: &Declared) -> Vec<Mount> {
-    let input = attempt.input_dir.as_deref();
-    let input = input.map(|folder| bind(folder, "/in", true));
-    let output = bind(&attempt.work.join("out"), "/out", false);
-    let own = ["/in", "/out", "/tmp"];
+fn mounts(spec: &Spec, declared: &Declared) -> Vec<Mount> {
+    let own: Vec<_> = spec
+        .binds
+        .iter()
+        .map(|bind| bind.target)
+        .chain(["/tmp"])
+        .collect();
     let volumes = declared.volumes.iter();
     let volumes = volumes.filter(|volume| !own.contains(&volume.trim_end_matches('/')));
     let volumes = volumes.map(|place| memory_at(place));
-    input.into_iter().chain([output]).chain(volumes).collect()
+    spec.binds.iter().map(bound).chain(volumes).collect()
 }
 
-fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
+fn bound(bind: &Bind) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
-        source: Some(source.display().to_string()),
-        target: Some(target.to_owned()),
-        read_only: Some(read_only),
+        source: Some(bind.source.display().to_string()),
+        target: Some(bind.target.to_owned()),
+        read_only: Some(!bind.is_writable),
         bind_options: Some(MountBindOptions {
             propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
             ..MountBindOptions::default()

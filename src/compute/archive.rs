@@ -1,8 +1,7 @@
 //! A folder as a TAR archive, written while it is read.
 //!
-//! Takes a folder that a guest filled, gives a stream. The same files give the
-//! same bytes: names in order, no times, no owners. Never follows a link, and
-//! refuses whatever is neither file nor folder.
+//! Takes a folder, gives a stream. The same files give the same bytes: names in
+//! order, no times, no owners. Never follows a link.
 
 use std::{
     fs, io,
@@ -16,7 +15,8 @@ use tar::{Builder, EntryType, Header, HeaderMode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{compute::ByteStream, task::Tasks};
+use super::ByteStream;
+use crate::task::Tasks;
 
 /// Bytes of one piece of the stream.
 const PIECE_BYTES: usize = 64 << 10;
@@ -25,14 +25,23 @@ const PIECES_AHEAD: usize = 4;
 /// Names in the archive begin with this folder, as in archives that Kubo makes.
 const ROOT: &str = "output";
 
+/// What is done with what is neither file nor folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// It makes the archive fail.
+    Refused,
+    /// It is left out.
+    LeftOut,
+}
+
 /// The archive of `folder`, of at most `max_bytes` of files. A stream that
 /// fails ends with an error.
-pub(super) fn archive(folder: PathBuf, max_bytes: u64) -> ByteStream {
+pub(crate) fn archive(folder: PathBuf, max_bytes: u64, others: Others) -> ByteStream {
     let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
     let failed = pieces.clone();
     let _told_by_the_stream = Tasks::new().spawn_blocking(move || {
         let pieces = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
-        if let Err(error) = write(&folder, max_bytes, pieces) {
+        if let Err(error) = write(&folder, max_bytes, others, pieces) {
             let _nobody_reads = failed.blocking_send(Err(error));
         }
     });
@@ -55,7 +64,7 @@ impl Write for Pieces {
     }
 }
 
-fn write(folder: &Path, max_bytes: u64, into: impl Write) -> io::Result<()> {
+fn write(folder: &Path, max_bytes: u64, others: Others, into: impl Write) -> io::Result<()> {
     let mut archive = Builder::new(into);
     let mut room = max_bytes;
     let mut waiting = vec![(folder.to_owned(), PathBuf::from(ROOT))];
@@ -73,7 +82,7 @@ fn write(folder: &Path, max_bytes: u64, into: impl Write) -> io::Result<()> {
             room = room.checked_sub(meta.len()).ok_or_else(too_large)?;
             let file = fs::File::open(&path)?.take(meta.len());
             archive.append_data(&mut header, &name, file)?;
-        } else {
+        } else if others == Others::Refused {
             let what = format!("{}: neither a file nor a folder", name.display());
             return Err(io::Error::other(what));
         }
@@ -103,7 +112,9 @@ mod tests {
     use super::*;
 
     async fn whole(folder: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-        let pieces: Vec<Bytes> = archive(folder.to_owned(), max_bytes).try_collect().await?;
+        let pieces: Vec<Bytes> = archive(folder.to_owned(), max_bytes, Others::Refused)
+            .try_collect()
+            .await?;
         Ok(pieces.concat())
     }
 
@@ -135,5 +146,8 @@ mod tests {
         assert!(whole(folder.path(), 200_002).await.is_err());
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("link")).unwrap();
         assert!(whole(folder.path(), 1 << 20).await.is_err());
+        let without = archive(folder.path().to_owned(), 1 << 20, Others::LeftOut);
+        let pieces: Vec<Bytes> = without.try_collect().await.unwrap();
+        assert!(!pieces.concat().windows(4).any(|four| four == b"link"));
     }
 }
