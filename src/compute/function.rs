@@ -552,12 +552,12 @@ fn bad_manifest(why: &str) -> Failure {
 
 fn no_entries() -> Failure {
     let message = "a container has one command or handler, and no entries or ABI to choose from";
-    Failure::new(Class::User, "no_entry", message)
+    Failure::new(Class::User, "bad_entry", message)
 }
 
 fn no_fuel() -> Failure {
     let message = "fuel counts instructions of WebAssembly, a container has none";
-    Failure::new(Class::User, "no_fuel", message)
+    Failure::new(Class::User, "bad_fuel", message)
         .with_hint("Bound its wall time instead: --wall 10s")
 }
 

@@ -228,7 +228,7 @@ pub(crate) fn parse(text: &str) -> Result<Cid, Failure> {
     };
     let message = format!("{text:?} {what}, and a function names its image by CID");
     Err(
-        Failure::new(Class::User, "mutable_image", message).with_hint(format!(
+        Failure::new(Class::User, "bad_image", message).with_hint(format!(
             "Store it and use the CID that is printed: timerose image add {text}"
         )),
     )

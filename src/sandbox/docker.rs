@@ -5,6 +5,7 @@
 //! there is none, or it breaks a promise, says so and runs nothing.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -81,6 +82,8 @@ struct Inner {
     lost: Notify,
     /// One image at a time: a second attempt finds it there.
     loading: Mutex<()>,
+    /// Images that the engine had when it was last asked.
+    known: parking_lot::Mutex<HashSet<Cid>>,
 }
 
 /// What runs containers, or why nothing does.
@@ -107,6 +110,7 @@ impl Docker {
                 found: watch::Sender::new(off),
                 lost: Notify::new(),
                 loading: Mutex::default(),
+                known: parking_lot::Mutex::default(),
             }),
         };
         if !is_off {
@@ -131,7 +135,14 @@ impl Docker {
     pub async fn image(&self, image: &Cid) -> Result<Option<String>, Error> {
         let name = images::name_of(image);
         let runner = self.runner().map_err(Error::Unavailable)?;
-        Ok(runner.engine.has(&name).await.then_some(name))
+        if self.inner.known.lock().contains(image) {
+            return Ok(Some(name));
+        }
+        let has = runner.engine.has(&name).await;
+        if has {
+            self.inner.known.lock().insert(*image);
+        }
+        Ok(has.then_some(name))
     }
 
     /// The engine's name of `image`, after it was loaded from what `open`
@@ -144,6 +155,9 @@ impl Docker {
         E: From<Error>,
         F: Future<Output = Result<Image, E>>,
     {
+        if let Some(name) = self.image(image).await? {
+            return Ok(name);
+        }
         let _one_at_a_time = self.inner.loading.lock().await;
         if let Some(name) = self.image(image).await? {
             return Ok(name);
@@ -165,23 +179,6 @@ impl Docker {
             true => Ok(images::export(&runner.engine, name)),
             false => Err(Fault::BadImage(format!("the engine has no image {name}")).into()),
         }
-    }
-
-    /// Removes from the engine the images loaded here, but for `keep`; gives
-    /// how many.
-    ///
-    /// # Errors
-    /// When there is no engine.
-    pub async fn forget_images(&self, keep: &[Cid]) -> Result<usize, Error> {
-        let runner = self.runner().map_err(Error::Unavailable)?;
-        let kept: Vec<_> = keep.iter().map(images::name_of).collect();
-        let mut gone = 0;
-        for name in runner.engine.images(images::REPOSITORY).await? {
-            if !kept.contains(&name) && images::forget(&runner.engine, &name).await {
-                gone += 1;
-            }
-        }
-        Ok(gone)
     }
 
     /// Waits until the first look for an engine is over.
@@ -234,13 +231,21 @@ impl Docker {
         Ok(runner)
     }
 
-    async fn attempt(&self, attempt: Attempt, cancel: CancellationToken) -> Result<Output, Error> {
-        let runner = self.runner().map_err(Error::Unavailable)?;
-        let result = runner.run(attempt, cancel).await;
-        if matches!(result, Err(Error::Engine(_))) && runner.engine.docker.ping().await.is_err() {
+    /// The engine failed: what was known of it may be so no more.
+    pub(super) async fn doubt(&self, runner: &Runner) {
+        self.inner.known.lock().clear();
+        if runner.engine.docker.ping().await.is_err() {
             let lost = Err("its engine does not answer any more".to_owned());
             self.inner.found.send_replace(Some(lost));
             self.inner.lost.notify_one();
+        }
+    }
+
+    async fn attempt(&self, attempt: Attempt, cancel: CancellationToken) -> Result<Output, Error> {
+        let runner = self.runner().map_err(Error::Unavailable)?;
+        let result = runner.run(attempt, cancel).await;
+        if matches!(result, Err(Error::Engine(_))) {
+            self.doubt(&runner).await;
         }
         result
     }

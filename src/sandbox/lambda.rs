@@ -134,7 +134,12 @@ impl Lambda {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
-            output = run.whole(body, context) => output,
+            output = run.whole(body, context) => {
+                if matches!(output, Err(Error::Engine(_))) {
+                    self.inner.docker.doubt(&runner).await;
+                }
+                output
+            }
         }
     }
 }

@@ -163,6 +163,7 @@ async fn a_component_is_deployed_and_called_like_a_module() {
     assert_eq!(functions[0].runtime, "wasm/component");
     let request = InvokeRequest {
         function,
+        input: Some("-".to_owned()),
         executor: Some(mesh.peer(1)),
         ..InvokeRequest::default()
     };

@@ -13,7 +13,7 @@ use crate::support::{
 const MIB: u64 = 1 << 20;
 
 /// Two nodes with containers, if there is an engine.
-async fn mesh_or_skip() -> Option<Mesh> {
+pub(crate) async fn mesh_or_skip() -> Option<Mesh> {
     let socket = engine_or_skip()?;
     let socket = socket.to_str().unwrap();
     let settings = [(DOCKER, "true"), ("TIMEROSE_DOCKER__SOCKET", socket)];
@@ -28,7 +28,7 @@ async fn mesh_or_skip() -> Option<Mesh> {
 }
 
 /// The only words that a command says.
-async fn printed(mesh: &Mesh, arguments: &[&str]) -> String {
+pub(crate) async fn printed(mesh: &Mesh, arguments: &[&str]) -> String {
     let said = mesh.timerose(0, arguments).await;
     assert!(said.status.success(), "{said:?}");
     String::from_utf8(said.stdout).unwrap().trim().to_owned()
@@ -96,7 +96,7 @@ async fn an_image_runs_elsewhere_by_its_cid_and_of_the_next_only_the_difference_
         moved.push(received(&mesh).await - before);
         assert_eq!(finished.executor, mesh.peer(1));
         assert_eq!(mesh.saved(0, &finished.invocation).await, text);
-        let receipt = printed(&mesh, &["receipt", "verify", &finished.invocation]).await;
+        let receipt = printed(&mesh, &["receipt", "show", &finished.invocation]).await;
         assert!(receipt.contains("docker"), "{receipt}");
     }
     println!("bytes moved for the first image and the second: {moved:?}");

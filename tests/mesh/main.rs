@@ -27,6 +27,8 @@ mod follow;
 mod harness;
 mod kubo_config;
 mod kubo_contract;
+mod lambda;
+mod lambda_speed;
 mod load;
 mod network;
 mod network_chain;

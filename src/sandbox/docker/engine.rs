@@ -6,9 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use bollard::{
-    API_DEFAULT_VERSION, Docker,
-    errors::Error as Failed,
-    query_parameters::{ListContainersOptionsBuilder, ListImagesOptions},
+    API_DEFAULT_VERSION, Docker, errors::Error as Failed,
+    query_parameters::ListContainersOptionsBuilder,
 };
 
 use super::{container, settings::HOME_LABEL};
@@ -98,16 +97,6 @@ impl Engine {
     /// Whether it has an image of this name.
     pub(super) async fn has(&self, image: &str) -> bool {
         self.docker.inspect_image(image).await.is_ok()
-    }
-
-    /// Names of its images that begin with `prefix`.
-    pub(super) async fn images(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let images = self.docker.list_images(None::<ListImagesOptions>).await;
-        let tags = images
-            .map_err(failed)?
-            .into_iter()
-            .flat_map(|image| image.repo_tags);
-        Ok(tags.filter(|tag| tag.starts_with(prefix)).collect())
     }
 }
 

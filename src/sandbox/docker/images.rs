@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptions};
+use bollard::query_parameters::ImportImageOptionsBuilder;
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -17,7 +17,7 @@ use super::{
 use crate::sandbox::{Error, Fault, error::of_io};
 
 /// Before the CID in a name.
-pub(super) const REPOSITORY: &str = "timerose/image:";
+const REPOSITORY: &str = "timerose/image:";
 /// An image that comes more slowly than this does not come.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3_600);
 
@@ -69,14 +69,4 @@ pub(super) async fn declared(engine: &Engine, name: &str) -> Result<Declared, Er
 pub(super) fn export(engine: &Engine, name: &str) -> Pieces {
     let image = engine.docker.export_image(name);
     image.map_err(std::io::Error::other).boxed()
-}
-
-/// Lets go of an image; one that a container still uses stays.
-pub(super) async fn forget(engine: &Engine, name: &str) -> bool {
-    let options = None::<RemoveImageOptions>;
-    engine
-        .docker
-        .remove_image(name, options, None)
-        .await
-        .is_ok()
 }
