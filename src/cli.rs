@@ -117,11 +117,12 @@ pub fn main() -> ExitCode {
         Err(error) => return output::usage(&error, std::env::args().nth(1).as_deref()),
     };
     let cx = Context::new(cli.globals);
-    if let Command::Guest(args) = &cli.command {
-        return cx.out.end(args.run());
-    }
+    let command = match cli.command {
+        Command::Guest(args) => return cx.out.end(args.run()),
+        command => command,
+    };
     let ended = runtime().and_then(|runtime| {
-        let ended = runtime.block_on(cli.command.run(&cx));
+        let ended = runtime.block_on(command.run(&cx));
         runtime.shutdown_timeout(LINGER);
         ended
     });

@@ -213,6 +213,8 @@ impl Base {
         let sandbox = wasm::Config {
             program: self.program.clone(),
             cache_dir: folders.compiled.clone(),
+            work_dir: folders.work.clone(),
+            code_dir: folders.code.clone(),
             max_processes: slots as usize,
             idle_timeout: SANDBOX_IDLE,
         };

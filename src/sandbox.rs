@@ -172,6 +172,20 @@ pub enum Stdout {
     File(PathBuf),
 }
 
+/// The name of the folders that are an owner's alone.
+#[must_use]
+pub fn owner_folder(owner: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    match (1..=64).contains(&owner.len()) && owner.chars().all(is_plain) {
+        true => owner.to_owned(),
+        false => {
+            use sha2::{Digest as _, Sha256};
+            let digest = Sha256::digest(owner);
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        }
+    }
+}
+
 /// Input and output up to this size never touch a disk.
 pub const SMALL_BYTES: usize = 64 << 10;
 

@@ -18,7 +18,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attempt, Error, Fault, Module, Output, Program, Sandbox, Stdout, error::of_io, tree};
+use super::{
+    Attempt, Error, Fault, Module, Output, Program, Sandbox, Stdout, error::of_io, owner_folder,
+    tree,
+};
 use crate::{model::Abi, task::Tasks};
 
 mod input;
@@ -27,7 +30,7 @@ mod process;
 mod protocol;
 pub mod worker;
 
-use pool::{Lease, Pool};
+use pool::{Lease, Pool, Roots};
 use process::Process;
 use protocol::{Blob, Done, Failure, Reply, Request, Success};
 
@@ -43,8 +46,12 @@ const FULL_DISK_BYTES: u64 = 64 << 10;
 pub struct Config {
     /// This very binary; started with the argument `sandbox-worker`.
     pub program: PathBuf,
-    /// Compiled modules; made with mode 0700.
+    /// Compiled modules, in a folder for each owner; made with mode 0700.
     pub cache_dir: PathBuf,
+    /// Attempts, in a folder for each owner, named by [`super::owner_folder`].
+    pub work_dir: PathBuf,
+    /// Modules.
+    pub code_dir: PathBuf,
     /// Processes at a time, over all owners.
     pub max_processes: usize,
     /// A process that ran nothing for this long is ended.
@@ -73,12 +80,13 @@ impl Wasm {
             .create(&config.cache_dir)
             .map_err(of_io)?;
         let cache_dir = config.cache_dir.canonicalize().map_err(of_io)?;
-        let pool = Pool::new(
-            config.program,
-            config.max_processes,
-            config.idle_timeout,
-            tasks,
-        );
+        let roots = Roots {
+            cache: cache_dir.clone(),
+            work: config.work_dir,
+            code: config.code_dir,
+        };
+        let sizes = (config.max_processes, config.idle_timeout);
+        let pool = Pool::new((config.program, roots), sizes, tasks);
         Ok(Self {
             cache_dir,
             pool,
@@ -144,7 +152,7 @@ impl Wasm {
         stdin: Option<&Path>,
     ) -> Request {
         Request {
-            cache_dir: self.cache_dir.clone(),
+            cache_dir: self.cache_dir.join(owner_folder(&attempt.owner)),
             code_cid: module.code.cid.to_string(),
             is_at_hand: false,
             code_path: module.code.path,

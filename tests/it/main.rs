@@ -50,6 +50,7 @@ mod node_hostile;
 mod node_search;
 mod node_whole;
 mod sandbox_component;
+mod sandbox_escape;
 mod sandbox_fan;
 mod sandbox_faults;
 mod sandbox_floods;

@@ -48,7 +48,7 @@ async fn a_component_reads_its_input_and_writes_its_output() {
 #[tokio::test]
 async fn a_component_reaches_no_file_but_its_own() {
     let room = Room::new();
-    let input = tempfile::tempdir().unwrap();
+    let input = room.folder();
     for path in ["../escaped", "/etc/escaped", "a/../../escaped"] {
         let writes = component(&write_file(3, path));
         let mut attempt = room.attempt_bytes(Abi::Component, &writes);

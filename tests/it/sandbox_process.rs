@@ -45,9 +45,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 fn one(room: &Room, owner: &str) -> Attempt {
-    let mut attempt = room.scalar(ONE, "one", &[]);
-    attempt.owner = owner.into();
-    attempt
+    room.owned(room.scalar(ONE, "one", &[]), owner)
 }
 
 #[tokio::test]
@@ -213,8 +211,7 @@ async fn memory_comes_back_after_a_guest_that_took_much() {
         (i32.const 1)))";
     room.run(one(&room, "a")).await.unwrap();
     let before = anonymous(&room);
-    let mut attempt = room.scalar(wat, "take", &[]);
-    attempt.owner = "a".into();
+    let attempt = room.owned(room.scalar(wat, "take", &[]), "a");
     let usage = room.run(attempt).await.unwrap().usage;
     assert_eq!(usage.memory_peak_bytes, 3001 * 65536);
     until("memory comes back", || {
@@ -256,7 +253,7 @@ async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     };
     let handed_down = files("self", survives_exec);
     let is_own = |file: &String| {
-        ["anon_inode:", "pipe:", "socket:"]
+        ["anon_inode:", "pipe:", "socket:", "/proc/"]
             .iter()
             .any(|kind| file.starts_with(kind))
     };
@@ -277,7 +274,7 @@ async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
     let mut attempt = room.attempt(Abi::Wasi, &command(&[], &for_ever("")));
     let code = module(&mut attempt).code.clone();
     let request = json!({
-        "cache_dir": room.wasm.cache_dir(), "code_cid": code.cid.to_string(),
+        "cache_dir": room.wasm.cache_dir().join("owner"), "code_cid": code.cid.to_string(),
         "code_path": code.path, "abi": "wasi", "entry": null, "args": [], "env": {},
         "stdin": null, "input_dir": null, "work": attempt.work, "limits": attempt.limits,
         "fuel": null, "pure": false,
@@ -285,6 +282,10 @@ async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
     let body = request.to_string().into_bytes();
     let mut child = Command::new(env!("CARGO_BIN_EXE_timerose"))
         .arg("sandbox-worker")
+        .arg("--read")
+        .arg(room.dir())
+        .arg("--write")
+        .arg(room.dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -12,7 +12,10 @@ use multihash_codetable::{Code as Hash, MultihashDigest};
 use tempfile::TempDir;
 use timerose::{
     model::{Abi, Limits},
-    sandbox::{Attempt, Code, Error, Fault, Module, Output, Program, Sandbox, Wasm, wasm::Config},
+    sandbox::{
+        Attempt, Code, Error, Fault, Module, Output, Program, Sandbox, Wasm, owner_folder,
+        wasm::Config,
+    },
     task::Tasks,
 };
 use tokio::time::Instant;
@@ -39,9 +42,12 @@ impl Room {
         let mut config = Config {
             program: PathBuf::from(env!("CARGO_BIN_EXE_timerose")),
             cache_dir: dir.path().join("cache"),
+            work_dir: dir.path().join("work"),
+            code_dir: dir.path().join("code"),
             max_processes: 2,
             idle_timeout: Duration::from_secs(60),
         };
+        std::fs::create_dir(&config.code_dir).unwrap();
         change(&mut config);
         let wasm = Wasm::new(config, &tasks).unwrap();
         Self {
@@ -59,11 +65,9 @@ impl Room {
 
     pub(crate) fn attempt_bytes(&self, abi: Abi, bytes: &[u8]) -> Attempt {
         let cid = Cid::new_v1(0x55, Hash::Sha2_256.digest(bytes));
-        let path = self.dir.path().join(format!("{cid}.wasm"));
+        let path = self.dir.path().join("code").join(format!("{cid}.wasm"));
         std::fs::write(&path, bytes).unwrap();
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let work = self.dir.path().join(format!("work-{number}"));
-        std::fs::create_dir(&work).unwrap();
+        let work = self.work("owner");
         Attempt {
             owner: "owner".into(),
             program: Program::Wasm(Module {
@@ -83,6 +87,32 @@ impl Room {
                 ..Limits::default()
             },
         }
+    }
+
+    /// A folder for an attempt of `owner`.
+    fn work(&self, owner: &str) -> PathBuf {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let place = self.dir.path().join("work").join(owner_folder(owner));
+        let work = place.join(format!("attempt-{number}"));
+        std::fs::create_dir_all(&work).unwrap();
+        work
+    }
+
+    /// The same attempt, of another owner.
+    pub(crate) fn owned(&self, mut attempt: Attempt, owner: &str) -> Attempt {
+        attempt.owner = owner.into();
+        attempt.work = self.work(owner);
+        attempt
+    }
+
+    /// An empty folder where attempts find their input.
+    pub(crate) fn folder(&self) -> TempDir {
+        tempfile::tempdir_in(self.work("owner")).unwrap()
+    }
+
+    /// The folder of all attempts.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// A scalar attempt at `entry`.
@@ -130,8 +160,7 @@ impl Room {
         let mut first = self.attempt(Abi::Scalar, "(module)");
         first.program = attempt.program.clone();
         module(&mut first).entry = Some("not there".into());
-        first.owner.clone_from(&attempt.owner);
-        let fault = self.fault(first).await;
+        let fault = self.fault(self.owned(first, &attempt.owner)).await;
         assert!(matches!(fault, Fault::MissingExport { .. }), "{fault:?}");
     }
 

@@ -117,7 +117,7 @@ async fn input_that_breaks_off_is_never_success() {
 #[tokio::test]
 async fn the_input_directory_is_read_only() {
     let room = Room::new();
-    let input = tempfile::tempdir().unwrap();
+    let input = room.folder();
     std::fs::write(input.path().join("file"), "as it was").unwrap();
     for path in ["file", "new"] {
         let mut attempt = room.attempt(Abi::Wasi, &write_file(3, path));
@@ -241,8 +241,7 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
     let wat = command(&["random_get", "clock_time_get", "fd_write"], &body);
     let mut outputs = Vec::new();
     for (owner, pure) in [("one", true), ("other", true), ("one", false)] {
-        let mut attempt = room.attempt(Abi::Wasi, &wat);
-        attempt.owner = owner.into();
+        let mut attempt = room.owned(room.attempt(Abi::Wasi, &wat), owner);
         module(&mut attempt).pure = pure;
         outputs.push(room.run(attempt).await.unwrap().stdout.read().unwrap());
     }

@@ -45,7 +45,7 @@ async fn wordcount_counts_a_file() {
 async fn wordcount_counts_a_directory() {
     let room = Room::new();
     let module = std::fs::read(example().join("wordcount.wasm")).unwrap();
-    let input = tempfile::tempdir().unwrap();
+    let input = room.folder();
     let deep = input.path().join("a/b/c");
     std::fs::create_dir_all(&deep).unwrap();
     for (path, words) in [

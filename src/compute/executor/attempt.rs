@@ -98,7 +98,7 @@ async fn attempt(
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
 ) -> (Ended, Work) {
-    let work = match parts.folders.enter() {
+    let work = match parts.folders.enter(&owner) {
         Ok(work) => work,
         Err(error) => return (Ended::failed(disk(&error), None), None),
     };

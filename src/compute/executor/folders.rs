@@ -17,6 +17,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::TempDir;
 use tracing::debug;
 
+use crate::sandbox::owner_folder;
+
 /// Begins the name of every attempt's folder.
 const PREFIX: &str = "attempt-";
 /// Where a guest finds its `/out`.
@@ -33,12 +35,14 @@ pub(crate) struct Folders {
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
-    empty: Mutex<Vec<TempDir>>,
+    /// By owner: what one left is never another's.
+    empty: Mutex<Vec<(String, TempDir)>>,
 }
 
 /// One attempt's folder; removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
+    owner: String,
     dir: TempDir,
     shared: Arc<Shared>,
 }
@@ -54,18 +58,18 @@ impl Folders {
         }
     }
 
-    /// An empty folder.
+    /// An empty folder for `owner`.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn enter(&self) -> io::Result<Folder> {
-        let kept = self.shared.empty.lock().pop();
-        let dir = match kept {
+    pub(crate) fn enter(&self, owner: &str) -> io::Result<Folder> {
+        let owner = owner_folder(owner);
+        let dir = match self.shared.kept(&owner) {
             Some(dir) => dir,
-            None => made(&self.shared.root)?,
+            None => made(&self.shared.root.join(&owner))?,
         };
         let shared = Arc::clone(&self.shared);
-        Ok(Folder { dir, shared })
+        Ok(Folder { owner, dir, shared })
     }
 }
 
@@ -79,7 +83,7 @@ impl Folder {
     /// another, if it is as good as new.
     pub(crate) fn leave(self) {
         match is_as_new(self.path()) {
-            Ok(true) => self.shared.keep(self.dir),
+            Ok(true) => self.shared.keep(self.owner, self.dir),
             Ok(false) => {}
             Err(error) => debug!(%error, "a folder of an attempt is not used again"),
         }
@@ -87,15 +91,23 @@ impl Folder {
 }
 
 impl Shared {
-    fn keep(&self, dir: TempDir) {
+    fn kept(&self, owner: &str) -> Option<TempDir> {
         let mut empty = self.empty.lock();
-        if empty.len() < MAX_KEPT {
-            empty.push(dir);
+        let at = empty.iter().rposition(|(kept, _)| kept == owner)?;
+        Some(empty.remove(at).1)
+    }
+
+    fn keep(&self, owner: String, dir: TempDir) {
+        let mut empty = self.empty.lock();
+        if empty.len() >= MAX_KEPT {
+            empty.remove(0);
         }
+        empty.push((owner, dir));
     }
 }
 
 fn made(root: &Path) -> io::Result<TempDir> {
+    std::fs::create_dir_all(root)?;
     let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(root)?;
     std::fs::create_dir(dir.path().join(OUT))?;
     forget_times(dir.path())?;
@@ -148,29 +160,37 @@ mod tests {
     #[test]
     fn a_folder_that_was_left_empty_serves_the_next_attempt() {
         let (folders, _root) = folders();
-        let first = folders.enter().unwrap();
-        let (path, beside) = (first.path().to_owned(), folders.enter().unwrap());
+        let first = folders.enter("me").unwrap();
+        let (path, beside) = (first.path().to_owned(), folders.enter("me").unwrap());
         assert_ne!(path, beside.path());
         first.leave();
-        assert_eq!(folders.enter().unwrap().path(), path);
+        assert_ne!(folders.enter("another").unwrap().path(), path);
+        assert_eq!(folders.enter("me").unwrap().path(), path);
     }
 
     #[test]
     fn what_an_attempt_leaves_goes_with_its_folder() {
         let (folders, root) = folders();
         for left in ["stderr", "out/result", "in"] {
-            let folder = folders.enter().unwrap();
+            let folder = folders.enter("me").unwrap();
             std::fs::write(folder.path().join(left), b"x").unwrap();
             folder.leave();
-            assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "{left}");
+            assert_eq!(
+                std::fs::read_dir(root.path().join("me")).unwrap().count(),
+                0,
+                "{left}"
+            );
         }
     }
 
     #[test]
     fn the_folder_of_an_attempt_that_may_still_run_is_never_used_again() {
         let (folders, root) = folders();
-        drop(folders.enter().unwrap());
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        drop(folders.enter("me").unwrap());
+        assert_eq!(
+            std::fs::read_dir(root.path().join("me")).unwrap().count(),
+            0
+        );
     }
 
     #[test]
@@ -180,7 +200,7 @@ mod tests {
         let seen =
             |metadata: &Metadata| (metadata.modified().unwrap(), metadata.accessed().unwrap());
         for _ in 0..2 {
-            let folder = folders.enter().unwrap();
+            let folder = folders.enter("me").unwrap();
             let out = folder.path().join(OUT);
             let times = seen(&out.metadata().unwrap());
             assert_eq!(times, (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));

@@ -4,6 +4,9 @@
 //! used. Never kills a busy process; waits when all are busy.
 
 use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -14,8 +17,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::process::Process;
-use crate::{sandbox::Error, task::Tasks};
+use super::{process::Process, worker::Places};
+use crate::{
+    sandbox::{Error, error::of_io, owner_folder},
+    task::Tasks,
+};
 
 /// All processes of a sandbox.
 #[derive(Debug)]
@@ -26,9 +32,39 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Shared {
     program: PathBuf,
+    roots: Roots,
     slots: Arc<Semaphore>,
     max: usize,
     state: Mutex<State>,
+}
+
+/// Where all processes have their places.
+#[derive(Debug)]
+pub(super) struct Roots {
+    /// Compiled code.
+    pub(super) cache: PathBuf,
+    /// Attempts.
+    pub(super) work: PathBuf,
+    /// Modules.
+    pub(super) code: PathBuf,
+}
+
+impl Roots {
+    /// What a process of `owner` may reach, made where it is not there.
+    fn of(&self, owner: &str) -> io::Result<Places> {
+        let name = owner_folder(owner);
+        let write = vec![self.cache.join(&name), self.work.join(&name)];
+        for folder in &write {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        Ok(Places {
+            read: vec![self.code.clone()],
+            write,
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,11 +83,16 @@ struct Idle {
 
 impl Pool {
     /// An empty pool; a task of `tasks` ends what idles for `idle_timeout`.
-    pub(super) fn new(program: PathBuf, max: usize, idle_timeout: Duration, tasks: &Tasks) -> Self {
+    pub(super) fn new(
+        (program, roots): (PathBuf, Roots),
+        (max, idle_timeout): (usize, Duration),
+        tasks: &Tasks,
+    ) -> Self {
         let max = max.max(1);
         let slots = Arc::new(Semaphore::new(max));
         let shared = Arc::new(Shared {
             program,
+            roots,
             slots,
             max,
             state: Mutex::default(),
@@ -74,7 +115,11 @@ impl Pool {
             process.end().await;
         }
         let is_new = warm.is_none();
-        let process = warm.map_or_else(|| Process::start(&self.shared.program), Ok)?;
+        let start = || {
+            let places = self.shared.roots.of(owner).map_err(of_io)?;
+            Process::start(&self.shared.program, &places)
+        };
+        let process = warm.map_or_else(start, Ok)?;
         Ok(Lease {
             process,
             is_new,

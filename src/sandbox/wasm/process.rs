@@ -17,7 +17,10 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
 };
 
-use super::protocol::{self, Reply, Request};
+use super::{
+    protocol::{self, Reply, Request},
+    worker::Places,
+};
 use crate::sandbox::{Error, Fault};
 
 /// One arena and prompt return of freed memory: a process lives for long.
@@ -47,9 +50,9 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program`.
-    pub(super) fn start(program: &Path) -> Result<Self, Error> {
-        spawn(program).map_err(|source| Error::Spawn {
+    /// Starts `program`, which then gives up all but `places`.
+    pub(super) fn start(program: &Path, places: &Places) -> Result<Self, Error> {
+        spawn(program, places).map_err(|source| Error::Spawn {
             program: program.display().to_string(),
             source,
         })
@@ -123,9 +126,10 @@ impl Process {
     }
 }
 
-fn spawn(program: &Path) -> io::Result<Process> {
+fn spawn(program: &Path, places: &Places) -> io::Result<Process> {
     let mut child = Command::new(program)
         .arg("sandbox-worker")
+        .args(places.arguments())
         .env_clear()
         .envs(ALLOCATOR)
         .current_dir("/")

@@ -5,7 +5,7 @@
 //! outlives its control pipe, never keeps anything of a guest but its
 //! compiled module.
 
-use std::{io, path::Path};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -21,12 +21,14 @@ mod component;
 mod engine;
 mod fan;
 mod guest;
+mod isolation;
 mod logs;
 mod scalar;
 mod streams;
 mod wasi;
 
 use engine::Modules;
+pub use isolation::{Level, Places, escapes, isolate};
 use logs::Logs;
 
 /// What a process may hold beyond a fresh one and its compiled modules.
@@ -36,26 +38,29 @@ const CONTROL_STACK_BYTES: usize = 512 << 10;
 /// Data that compiling may take, all in all.
 const COMPILE_DATA_BYTES: u64 = 2 << 30;
 
-/// Serves attempts until the control pipe closes, then ends the process.
+/// Gives up all but `places`, serves attempts until the control pipe closes,
+/// then ends the process. Must come before any thread is started.
 ///
 /// # Errors
 /// When the process cannot be set up or a reply cannot be written.
-pub fn serve() -> io::Result<()> {
+pub fn serve(places: &Places) -> io::Result<()> {
     lower(Resource::Core, 0)?;
+    let memory = Memory::open();
+    let _as_far_as_possible = isolate(places);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(CONTROL_STACK_BYTES)
         .build()?;
-    let served = attempts(&runtime);
+    let served = attempts(&runtime, &memory);
     runtime.shutdown_background();
     served
 }
 
-fn attempts(runtime: &Runtime) -> io::Result<()> {
+fn attempts(runtime: &Runtime, memory: &Memory) -> io::Result<()> {
     end_with_the_pipe(runtime);
     let mut requests = io::stdin().lock();
     let mut modules = None;
-    let fresh_bytes = anonymous_bytes();
+    let fresh_bytes = memory.anonymous_bytes();
     while let Ok(request) = protocol::read(&mut requests) {
         let outcome = match &mut modules {
             Some(modules) => attempt(runtime, modules, &request),
@@ -64,7 +69,7 @@ fn attempts(runtime: &Runtime) -> io::Result<()> {
                 .and_then(|fresh| attempt(runtime, none.insert(fresh), &request)),
         };
         let code_bytes = modules.as_ref().map_or(0, Modules::code_bytes);
-        let is_swollen = anonymous_bytes() > fresh_bytes + code_bytes + SLACK_BYTES;
+        let is_swollen = memory.anonymous_bytes() > fresh_bytes + code_bytes + SLACK_BYTES;
         reply(&Reply::Done(Done {
             outcome,
             is_swollen,
@@ -168,14 +173,37 @@ fn raise(resource: Resource) -> io::Result<()> {
     )?)
 }
 
-/// Resident memory that no file backs; 0 where the kernel does not tell.
-fn anonymous_bytes() -> u64 {
-    let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
-    let mut pages = statm
-        .split_ascii_whitespace()
-        .skip(1)
-        .map_while(|word| word.parse().ok());
-    let resident: u64 = pages.next().unwrap_or_default();
-    let shared: u64 = pages.next().unwrap_or_default();
-    resident.saturating_sub(shared) * rustix::param::page_size() as u64
+/// What the kernel says of this process's memory, opened while it may be.
+struct Memory {
+    pages: Option<File>,
+    page_bytes: u64,
+}
+
+impl Memory {
+    /// Asks for the size of a page as well: who asks later finds the answer of
+    /// the first time, and the kernel may not tell any more.
+    fn open() -> Self {
+        Self {
+            pages: File::open("/proc/self/statm").ok(),
+            page_bytes: rustix::param::page_size() as u64,
+        }
+    }
+
+    /// Resident memory that no file backs; 0 where the kernel does not tell.
+    fn anonymous_bytes(&self) -> u64 {
+        let mut text = [0; 128];
+        let read = self
+            .pages
+            .as_ref()
+            .and_then(|file| file.read_at(&mut text, 0).ok());
+        let text = text.get(..read.unwrap_or_default()).unwrap_or_default();
+        let text = String::from_utf8_lossy(text);
+        let mut pages = text
+            .split_ascii_whitespace()
+            .skip(1)
+            .map_while(|word| word.parse().ok());
+        let resident: u64 = pages.next().unwrap_or_default();
+        let shared: u64 = pages.next().unwrap_or_default();
+        resident.saturating_sub(shared) * self.page_bytes
+    }
 }
