@@ -46,9 +46,9 @@ impl Args {
 
 /// What a probe prints.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     /// How far it got.
-    pub(super) level: crate::sandbox::wasm::worker::Level,
+    pub(crate) level: crate::sandbox::wasm::worker::Level,
     /// What worked that should not.
-    pub(super) escapes: Vec<String>,
+    pub(crate) escapes: Vec<String>,
 }

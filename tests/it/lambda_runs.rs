@@ -48,7 +48,7 @@ def handler(event, context):
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_python_handler_gets_its_event_and_context_and_stays_warm() {
+async fn a_python_handler_gets_its_event_and_context() {
     let Some(room) = LambdaRoom::with(python_or_skip()).await else {
         return;
     };
@@ -98,6 +98,17 @@ async fn a_python_handler_gets_its_event_and_context_and_stays_warm() {
         "{text}"
     );
     assert!(lines[lines.len() - 1].contains("Init Duration: "), "{text}");
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_event_finds_the_container_warm_and_has_a_log_of_its_own() {
+    let Some(room) = LambdaRoom::with(python_or_skip()).await else {
+        return;
+    };
+    let code = room.code("app.py", PYTHON, "app.handler");
+    let first = room.run(room.attempt(&code, r#"{"a": 1}"#)).await.unwrap();
+    assert!(first.usage.cold);
     let again = room.attempt(&code, "{}");
     let again_log = log(&again);
     let output = room.run(again).await.unwrap();

@@ -92,6 +92,27 @@ fn bind(path: &Path) -> UnixListener {
     listener
 }
 
+/// The container that the sandbox makes, as far as it matters here.
+fn container(image: &str, place: &Path, work: &Path, folder: &Path) -> ContainerCreateBody {
+    let bind = |source: &Path, target: &str| format!("{}:{target}:ro", source.display());
+    ContainerCreateBody {
+        image: Some(format!("timerose/image:{image}")),
+        entrypoint: Some(vec!["/container-init".to_owned(), "lambda".to_owned()]),
+        env: Some(vec!["_HANDLER=app.handler".to_owned()]),
+        user: Some("65534:65534".to_owned()),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            binds: Some(vec![
+                bind(place, "/run/timerose"),
+                bind(&work.join("container-init"), "/container-init"),
+                bind(folder, "/var/task"),
+            ]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
 async fn median(mut call: impl AsyncFnMut()) -> Duration {
     let mut took = Vec::new();
     for number in 0..WARM_UP + CALLS {
@@ -130,23 +151,7 @@ async fn a_warm_invocation_over_a_stream_adds_little_to_its_container() {
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let bare = Bare::serve(place.path()).await;
     let image = mesh.client(0).images().await.unwrap()[0].image.clone();
-    let bind = |source: &Path, target: &str| format!("{}:{target}:ro", source.display());
-    let body = ContainerCreateBody {
-        image: Some(format!("timerose/image:{image}")),
-        entrypoint: Some(vec!["/container-init".to_owned(), "lambda".to_owned()]),
-        env: Some(vec!["_HANDLER=app.handler".to_owned()]),
-        user: Some("65534:65534".to_owned()),
-        host_config: Some(HostConfig {
-            network_mode: Some("none".to_owned()),
-            binds: Some(vec![
-                bind(place.path(), "/run/timerose"),
-                bind(&work.join("container-init"), "/container-init"),
-                bind(&folder, "/var/task"),
-            ]),
-            ..HostConfig::default()
-        }),
-        ..ContainerCreateBody::default()
-    };
+    let body = container(&image, place.path(), &work, &folder);
     let version = bollard::ClientVersion {
         major_version: 1,
         minor_version: 41,

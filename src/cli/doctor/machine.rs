@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::check::Check;
 use crate::{
-    cli::{context::Context, table::bytes},
-    config::Home,
+    cli::{context::Context, guest::Probe, table::bytes},
+    config::{Home, program},
 };
 
 /// Room below which results soon have no place, bytes.
@@ -24,7 +24,36 @@ pub(super) fn checks(cx: &Context) -> Vec<Check> {
         settings(cx),
         room(&home),
         clock(SystemTime::now()),
+        guests(),
     ]
+}
+
+/// How far the process in which guests run is shut in: one is started, and
+/// tries to get out.
+fn guests() -> Check {
+    const NAME: &str = "guests";
+    let probe = match probe() {
+        Ok(probe) => probe,
+        Err(error) => {
+            let finding = format!("their process cannot be looked at: {error}");
+            return Check::warn(NAME, finding, "See docs/security.md.");
+        }
+    };
+    let level = probe.level.describe();
+    match (probe.level.is_full(), probe.escapes.as_slice()) {
+        (true, []) => Check::ok(NAME, format!("shut in by {level}")),
+        (_, []) => Check::warn(NAME, level, "A kernel of 6.2 or newer allows all of it."),
+        (_, escapes) => {
+            let finding = format!("{level}; one that got out could {}", escapes.join(", "));
+            Check::warn(NAME, finding, "See docs/security.md.")
+        }
+    }
+}
+
+fn probe() -> std::io::Result<Probe> {
+    let mut process = std::process::Command::new(program()?);
+    let said = process.args(["sandbox-worker", "--probe"]).output()?;
+    serde_json::from_slice(&said.stdout).map_err(Into::into)
 }
 
 fn folder(home: &Home) -> Check {
