@@ -192,7 +192,7 @@ mod tests {
         let error = load("[executor]\nslotz = 3", "").unwrap_err();
         insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
         let error = load("[exekutor]\nslots = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, scheduler, storage, api, log (HOME/config.toml)");
+        insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, docker, lambda, scheduler, storage, api, log (HOME/config.toml)");
     }
 
     #[test]

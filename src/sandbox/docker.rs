@@ -87,11 +87,11 @@ struct Inner {
 }
 
 /// What runs containers, or why nothing does.
-pub(super) type Found = Result<Runner, String>;
+pub(super) type Found = Result<Containers, String>;
 
 /// An engine with what all its containers have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Runner {
+pub(super) struct Containers {
     engine: Engine,
     common: Common,
     tasks: Tasks,
@@ -125,7 +125,7 @@ impl Docker {
     /// # Errors
     /// Why there is none, for people.
     pub fn engine(&self) -> Result<String, String> {
-        Ok(self.runner()?.engine.version)
+        Ok(self.containers()?.engine.version)
     }
 
     /// The engine's name of `image`, where it has it.
@@ -134,11 +134,11 @@ impl Docker {
     /// When there is no engine.
     pub async fn image(&self, image: &Cid) -> Result<Option<String>, Error> {
         let name = images::name_of(image);
-        let runner = self.runner().map_err(Error::Unavailable)?;
+        let containers = self.containers().map_err(Error::Unavailable)?;
         if self.inner.known.lock().contains(image) {
             return Ok(Some(name));
         }
-        let has = runner.engine.has(&name).await;
+        let has = containers.engine.has(&name).await;
         if has {
             self.inner.known.lock().insert(*image);
         }
@@ -164,8 +164,8 @@ impl Docker {
         }
         let parts = open().await?;
         let name = images::name_of(image);
-        let runner = self.runner().map_err(Error::Unavailable)?;
-        images::load(&runner.engine, &name, parts).await?;
+        let containers = self.containers().map_err(Error::Unavailable)?;
+        images::load(&containers.engine, &name, parts).await?;
         Ok(name)
     }
 
@@ -174,9 +174,9 @@ impl Docker {
     /// # Errors
     /// When there is no engine, or no such image in it.
     pub async fn export(&self, name: &str) -> Result<Pieces, Error> {
-        let runner = self.runner().map_err(Error::Unavailable)?;
-        match runner.engine.has(name).await {
-            true => Ok(images::export(&runner.engine, name)),
+        let containers = self.containers().map_err(Error::Unavailable)?;
+        match containers.engine.has(name).await {
+            true => Ok(images::export(&containers.engine, name)),
             false => Err(Fault::BadImage(format!("the engine has no image {name}")).into()),
         }
     }
@@ -188,7 +188,7 @@ impl Docker {
     }
 
     /// What runs containers here.
-    pub(super) fn runner(&self) -> Found {
+    pub(super) fn containers(&self) -> Found {
         let found = self.inner.found.borrow().clone();
         found.unwrap_or_else(|| Err("an engine is still being looked for".to_owned()))
     }
@@ -199,8 +199,8 @@ impl Docker {
             let found = self.find().await;
             let is_found = found.is_ok();
             match &found {
-                Ok(runner) => {
-                    let Engine { version, place, .. } = &runner.engine;
+                Ok(containers) => {
+                    let Engine { version, place, .. } = &containers.engine;
                     info!(engine = version, place, "containers run here");
                 }
                 Err(why) => info!(why, "no containers run here"),
@@ -222,19 +222,19 @@ impl Docker {
             0 => {}
             count => warn!(count, "containers of an earlier start were removed"),
         }
-        let runner = Runner {
+        let containers = Containers {
             common: common(config, &engine),
             engine,
             tasks: self.inner.tasks.clone(),
         };
-        canary::sing(&runner, &config.work_dir, &config.forbidden).await?;
-        Ok(runner)
+        canary::sing(&containers, &config.work_dir, &config.forbidden).await?;
+        Ok(containers)
     }
 
     /// The engine failed: what was known of it may be so no more.
-    pub(super) async fn doubt(&self, runner: &Runner) {
+    pub(super) async fn doubt(&self, containers: &Containers) {
         self.inner.known.lock().clear();
-        if runner.engine.docker.ping().await.is_err() {
+        if containers.engine.docker.ping().await.is_err() {
             let lost = Err("its engine does not answer any more".to_owned());
             self.inner.found.send_replace(Some(lost));
             self.inner.lost.notify_one();
@@ -242,10 +242,10 @@ impl Docker {
     }
 
     async fn attempt(&self, attempt: Attempt, cancel: CancellationToken) -> Result<Output, Error> {
-        let runner = self.runner().map_err(Error::Unavailable)?;
-        let result = runner.run(attempt, cancel).await;
+        let containers = self.containers().map_err(Error::Unavailable)?;
+        let result = containers.run(attempt, cancel).await;
         if matches!(result, Err(Error::Engine(_))) {
-            self.doubt(&runner).await;
+            self.doubt(&containers).await;
         }
         result
     }
@@ -257,7 +257,7 @@ impl Sandbox for Docker {
     }
 
     fn offers(&self) -> Result<Vec<String>, String> {
-        self.runner().map(|_| vec!["image".to_owned()])
+        self.containers().map(|_| vec!["image".to_owned()])
     }
 
     fn run(
@@ -287,7 +287,7 @@ fn common(config: &Config, engine: &Engine) -> Common {
     }
 }
 
-impl Runner {
+impl Containers {
     /// One container for one attempt.
     async fn run(&self, attempt: Attempt, cancel: CancellationToken) -> Result<Output, Error> {
         let (work, limits) = (attempt.work.clone(), attempt.limits);

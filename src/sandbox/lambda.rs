@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Attempt, Docker, Error, Fault, Function, Output, Program, Sandbox, Stdout, Usage,
     capped::{Log, Out, Refused},
-    docker::{Bind, PROGRAM, Runner, Spec},
+    docker::{Bind, Containers, PROGRAM, Spec},
     error::of_io,
 };
 use crate::task::Tasks;
@@ -114,11 +114,11 @@ impl Lambda {
                 "it runs Lambda functions only".to_owned(),
             ));
         };
-        let runner = self.inner.docker.runner().map_err(Error::Unavailable)?;
+        let containers = self.inner.docker.containers().map_err(Error::Unavailable)?;
         let body = event(attempt.stdin.take(), &attempt.args).await?;
         let run = Run {
             inner: &self.inner,
-            runner: &runner,
+            containers: &containers,
             function: &function,
             key: Key {
                 owner: attempt.owner.clone(),
@@ -136,7 +136,7 @@ impl Lambda {
             () = cancel.cancelled() => Err(Error::Cancelled),
             output = run.whole(body, context) => {
                 if matches!(output, Err(Error::Engine(_))) {
-                    self.inner.docker.doubt(&runner).await;
+                    self.inner.docker.doubt(&containers).await;
                 }
                 output
             }
@@ -150,7 +150,7 @@ impl Sandbox for Lambda {
     }
 
     fn offers(&self) -> Result<Vec<String>, String> {
-        self.inner.docker.runner()?;
+        self.inner.docker.containers()?;
         let image = std::iter::once("image".to_owned());
         Ok(image.chain(self.inner.config.runtimes.clone()).collect())
     }
@@ -189,7 +189,7 @@ fn client_context(args: &[serde_json::Value]) -> Option<String> {
 /// One event in one container.
 struct Run<'a> {
     inner: &'a Arc<Inner>,
-    runner: &'a Runner,
+    containers: &'a Containers,
     function: &'a Function,
     key: Key,
     env: BTreeMap<String, String>,
@@ -284,7 +284,7 @@ impl Run<'_> {
         place(&init).map_err(of_io)?;
         let spec = self.spec();
         let places = (config.work_dir.as_path(), init.as_path());
-        Instance::start(self.runner, places, spec, &self.inner.tasks).await
+        Instance::start(self.containers, places, spec, &self.inner.tasks).await
     }
 
     fn spec(&self) -> Spec {

@@ -62,6 +62,7 @@ async fn help_is_data_and_ends_with_0() {
       daemon       Run this node
       doctor       Look for what keeps this node from its work
       deploy       Make a function of code
+      image        Store container images, and let go of them
       invoke       Run a function where its input lies
       schedule     Show where a function would run
       explain      Show why an invocation ran where it did
@@ -106,6 +107,7 @@ async fn the_short_help_of_a_command_lists_its_own_options_alone() {
 
     Options:
           --entry <NAME>              Export to call instead of the function's own
+          --client-context <JSON>     JSON that a Lambda function is given beside its event
           --fuel <COUNT>              Instructions that may be spent
           --wall <DURATION>           Wall time that one attempt may take
           --memory <SIZE>             Memory that one attempt may use: 64MiB, 1GiB

@@ -88,6 +88,18 @@ pub(crate) async fn deployed(mesh: &Mesh) -> (String, std::path::PathBuf) {
     (function, folder)
 }
 
+/// A zip of the code in a folder.
+fn zipped(source: &std::path::Path, path: &std::path::Path) {
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for name in ["app.py", "helper.py"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(&std::fs::read(source.join(name)).unwrap())
+            .unwrap();
+    }
+    zip.finish().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_or_a_zip_is_deployed_by_cid_and_runs_where_its_runtime_is() {
     let Some(mesh) = nodes_or_skip().await else {
@@ -98,15 +110,7 @@ async fn a_folder_or_a_zip_is_deployed_by_cid_and_runs_where_its_runtime_is() {
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("app.py"), HANDLER).unwrap();
     std::fs::write(source.join("helper.py"), HELPER).unwrap();
-    let mut zip =
-        zip::ZipWriter::new(std::fs::File::create(folder.path().join("code.zip")).unwrap());
-    for name in ["app.py", "helper.py"] {
-        zip.start_file(name, zip::write::SimpleFileOptions::default())
-            .unwrap();
-        zip.write_all(&std::fs::read(source.join(name)).unwrap())
-            .unwrap();
-    }
-    zip.finish().unwrap();
+    zipped(&source, &folder.path().join("code.zip"));
     let mut functions = Vec::new();
     for code in ["source", "code.zip"] {
         let description = DESCRIPTION.replace("CODE", code);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Runner,
+    Containers,
     archive::Part,
     images::{self, Image},
     settings::{MAX_OPEN_FILES, MAX_PROCESSES, MAX_USER_PROCESSES, TMP_BYTES, memory_of},
@@ -42,7 +42,7 @@ const METADATA: &str = "169.254.169.254:80";
 /// # Errors
 /// For people: what does not hold, or why that is not known.
 pub(super) async fn sing(
-    runner: &Runner,
+    containers: &Containers,
     folder: &Path,
     forbidden: &[String],
 ) -> Result<(), String> {
@@ -50,16 +50,16 @@ pub(super) async fn sing(
         return Err("this build lacks what tests containers from inside".to_owned());
     }
     let text = |error: Error| format!("the self-test of containers failed: {error}");
-    let image = image(runner).await.map_err(text)?;
+    let image = image(containers).await.map_err(text)?;
     let place = tempfile::Builder::new()
         .prefix("canary-")
         .tempdir_in(folder);
     let place = place.map_err(|e| text(of_io(e)))?;
     let nonce = ulid::Ulid::new().to_string();
-    let attempt =
-        attempt(runner, place.path(), (&image, &nonce), forbidden).map_err(|e| text(of_io(e)))?;
+    let attempt = attempt(containers, place.path(), (&image, &nonce), forbidden)
+        .map_err(|e| text(of_io(e)))?;
     let promises = attempt.args.len() - 1;
-    let output = runner
+    let output = containers
         .run(attempt, CancellationToken::new())
         .await
         .map_err(text)?;
@@ -82,12 +82,12 @@ pub(super) async fn sing(
 }
 
 /// An image with nothing in it but the program.
-async fn image(runner: &Runner) -> Result<String, Error> {
+async fn image(containers: &Containers) -> Result<String, Error> {
     let layer = layer().map_err(of_io)?;
     let digest = Sha256::digest(&layer);
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("timerose/canary:{digest}");
-    if runner.engine.has(&name).await {
+    if containers.engine.has(&name).await {
         return Ok(name);
     }
     let config = serde_json::json!({
@@ -100,7 +100,7 @@ async fn image(runner: &Runner) -> Result<String, Error> {
         config: Part::of(config.to_string().into()),
         layers: vec![Part::of(layer)],
     };
-    let loaded = images::load(&runner.engine, &name, image);
+    let loaded = images::load(&containers.engine, &name, image);
     let late = |_| Error::Engine("it did not load an image in time".to_owned());
     tokio::time::timeout(LOAD_TIMEOUT, loaded)
         .await
@@ -118,7 +118,7 @@ fn layer() -> std::io::Result<Bytes> {
 }
 
 fn attempt(
-    runner: &Runner,
+    containers: &Containers,
     place: &Path,
     (image, nonce): (&str, &str),
     forbidden: &[String],
@@ -127,7 +127,7 @@ fn attempt(
     std::fs::create_dir(&input)?;
     std::fs::create_dir(place.join("out"))?;
     std::fs::write(input.join("nonce"), nonce)?;
-    let args = std::iter::once("canary".to_owned()).chain(promises(runner, nonce, forbidden));
+    let args = std::iter::once("canary".to_owned()).chain(promises(containers, nonce, forbidden));
     let container = Container {
         image: image.to_owned(),
         command: vec![PLACE.to_owned()],
@@ -147,8 +147,8 @@ fn attempt(
 }
 
 /// As `container-init` reads them.
-fn promises(runner: &Runner, nonce: &str, forbidden: &[String]) -> Vec<String> {
-    let common = &runner.common;
+fn promises(containers: &Containers, nonce: &str, forbidden: &[String]) -> Vec<String> {
+    let common = &containers.common;
     let has_own_kernel = common.runtime.is_some();
     let shared = ["no_new_privileges", "seccomp", "devices"];
     let shared = shared.into_iter().filter(|_| !has_own_kernel);

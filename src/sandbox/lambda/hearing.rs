@@ -10,7 +10,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::net::{UnixListener, UnixStream};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+use tokio::{
+    io::Interest,
+    net::{UnixListener, UnixStream},
+};
 
 use crate::sandbox::capped::Log;
 
@@ -39,13 +46,18 @@ impl Hearing {
         self.with(|ears| ears.stream = Some(Arc::clone(&stream)));
         loop {
             stream.readable().await?;
-            if self.catch_up() {
+            let all = stream.try_io(Interest::READABLE, || match self.catch_up() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            if all.is_ok() {
                 return Ok(());
             }
         }
     }
 
     /// Takes in all that was said so far; whether that was all there will be.
+    /// Asks the kernel itself: the runtime only learns later what came.
     pub(super) fn catch_up(&self) -> bool {
         self.with(|ears| {
             let Some(stream) = ears.stream.clone() else {
@@ -53,10 +65,11 @@ impl Hearing {
             };
             let mut piece = vec![0; PIECE_BYTES];
             loop {
-                match stream.try_read(&mut piece) {
-                    Ok(0) => return true,
-                    Ok(n) => ears.hear(piece.get(..n).unwrap_or_default()),
-                    Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                match recv(&stream, &mut piece, RecvFlags::DONTWAIT) {
+                    Ok((0, _)) => return true,
+                    Ok((n, _)) => ears.hear(piece.get(..n).unwrap_or_default()),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return error != Errno::AGAIN,
                 }
             }
         })

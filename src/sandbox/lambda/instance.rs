@@ -27,7 +27,7 @@ use crate::{
     sandbox::{
         Error,
         capped::Log,
-        docker::{Bind, Container, Runner, Spec},
+        docker::{Bind, Container, Containers, Spec},
         error::of_io,
     },
     task::Tasks,
@@ -55,7 +55,7 @@ impl Instance {
     /// Starts the container of `spec`, with sockets below `work_dir`; its
     /// runtime still has to come up.
     pub(super) async fn start(
-        runner: &Runner,
+        containers: &Containers,
         (work_dir, init): (&Path, &Path),
         mut spec: Spec,
         tasks: &Tasks,
@@ -71,7 +71,7 @@ impl Instance {
         serve(folder.path(), counter, &tasks).map_err(of_io)?;
         spec.binds
             .extend([shown(folder.path(), PLACE), shown(init, INIT)]);
-        let declared = runner.declared(&spec.image).await?;
+        let declared = containers.declared(&spec.image).await?;
         let command = match spec.command.is_empty() {
             true => declared.command.clone(),
             false => std::mem::take(&mut spec.command),
@@ -81,7 +81,7 @@ impl Instance {
         spec.entrypoint = Some(vec![INIT.to_owned(), "lambda".to_owned()]);
         spec.command = entrypoint.into_iter().chain(command).collect();
         let began = Instant::now();
-        let container = Arc::new(runner.create(&spec, &declared).await?);
+        let container = Arc::new(containers.create(&spec, &declared).await?);
         container.start().await?;
         let memory = Arc::new(AtomicU64::new(0));
         watch(&container, &desk, &memory, &tasks);
