@@ -231,7 +231,12 @@ impl Compute {
             ImageSource::Engine(name) => {
                 let docker = self.sandboxes.docker();
                 docker.settled().await;
-                docker.export(&name).await?
+                docker.export(&name).await?.ok_or_else(|| {
+                    let missing = format!("this machine's engine has no image {name}");
+                    not_found(&missing).with_hint(format!(
+                        "docker pull {name}, or give an archive: docker save … | timerose image add -"
+                    ))
+                })?
             }
         };
         self.images.add(archive).await

@@ -103,7 +103,13 @@ impl Images {
     /// # Errors
     /// `user` when it holds no image, `node` when Kubo or the disk failed.
     pub(crate) async fn add(&self, archive: ByteStream) -> Result<AddedImage, Failure> {
-        let failed = |e: std::io::Error| bad(&format!("the archive could not be read: {e}"));
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::Other | std::io::ErrorKind::UnexpectedEof => {
+                bad("this is no TAR archive, or it is cut off")
+                    .with_hint("Give what docker save, podman save or skopeo copy wrote.")
+            }
+            _ => bad(&format!("the archive could not be read: {e}")),
+        };
         let folder = tempfile::Builder::new()
             .prefix("image-")
             .tempdir_in(&self.work_dir)

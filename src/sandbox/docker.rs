@@ -169,16 +169,15 @@ impl Docker {
         Ok(name)
     }
 
-    /// The bytes of one of the engine's images, as `docker save` writes them.
+    /// The bytes of one of the engine's images, as `docker save` writes them;
+    /// none where it has no such image.
     ///
     /// # Errors
-    /// When there is no engine, or no such image in it.
-    pub async fn export(&self, name: &str) -> Result<Pieces, Error> {
+    /// When there is no engine.
+    pub async fn export(&self, name: &str) -> Result<Option<Pieces>, Error> {
         let containers = self.containers().map_err(Error::Unavailable)?;
-        match containers.engine.has(name).await {
-            true => Ok(images::export(&containers.engine, name)),
-            false => Err(Fault::BadImage(format!("the engine has no image {name}")).into()),
-        }
+        let has = containers.engine.has(name).await;
+        Ok(has.then(|| images::export(&containers.engine, name)))
     }
 
     /// Waits until the first look for an engine is over.

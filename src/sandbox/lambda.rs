@@ -127,7 +127,6 @@ impl Lambda {
             },
             env: attempt.env.clone(),
             limits: attempt.limits,
-            log: Log::at(attempt.work.join("stderr"), attempt.limits.log_bytes),
             work: attempt.work.clone(),
         };
         let context = client_context(&attempt.args);
@@ -194,13 +193,12 @@ struct Run<'a> {
     key: Key,
     env: BTreeMap<String, String>,
     limits: crate::model::Limits,
-    log: Log,
     work: PathBuf,
 }
 
 impl Run<'_> {
     /// From the start of a container, where none is warm, to the answer.
-    async fn whole(mut self, body: Bytes, client_context: Option<String>) -> Result<Output, Error> {
+    async fn whole(self, body: Bytes, client_context: Option<String>) -> Result<Output, Error> {
         let id = self.function.request.clone();
         let wall = Duration::from_millis(self.limits.wall_ms);
         let warm = self.warm(wall).await;
@@ -209,9 +207,9 @@ impl Run<'_> {
             Some(instance) => instance,
             None => self.start().await?,
         };
-        self.log.append(payload::start(&id).as_bytes());
-        let work = self.work.join("stderr");
-        instance.listen(std::mem::replace(&mut self.log, Log::at(work, 0)));
+        let mut log = Log::at(self.work.join("stderr"), self.limits.log_bytes);
+        log.append(payload::start(&id).as_bytes());
+        instance.listen(log);
         let began = Instant::now();
         let ended =
             tokio::time::timeout(wall, self.run(&instance, &id, (body, client_context))).await;
@@ -232,10 +230,7 @@ impl Run<'_> {
             }
             log.append(payload::end(&id, &figures).as_bytes());
         }
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => return Err(error),
-        };
+        let response = result?;
         if instance.is_alive() {
             self.inner.pool.keep(self.key.clone(), instance);
         }

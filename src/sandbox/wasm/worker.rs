@@ -51,9 +51,23 @@ pub fn serve(places: &Places) -> io::Result<()> {
         .enable_all()
         .thread_stack_size(CONTROL_STACK_BYTES)
         .build()?;
-    let served = attempts(&runtime, &memory);
-    runtime.shutdown_background();
-    served
+    let runtime = Abandoned(Some(runtime));
+    match &runtime.0 {
+        Some(runtime) => attempts(runtime, &memory),
+        None => Ok(()),
+    }
+}
+
+/// A runtime that nothing waits for at the end, a panic's neither: the thread
+/// that watches the pipe never ends by itself.
+struct Abandoned(Option<Runtime>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn attempts(runtime: &Runtime, memory: &Memory) -> io::Result<()> {
