@@ -37,11 +37,10 @@ mod images;
 mod settings;
 
 pub use archive::{Part, Pieces};
-pub use images::Image;
-
 pub(super) use canary::PROGRAM;
 pub(super) use container::Container;
 use engine::Engine;
+pub use images::Image;
 use settings::Common;
 pub(super) use settings::{Bind, Declared, Spec};
 
