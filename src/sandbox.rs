@@ -180,8 +180,7 @@ pub fn owner_folder(owner: &str) -> String {
         true => owner.to_owned(),
         false => {
             use sha2::{Digest as _, Sha256};
-            let digest = Sha256::digest(owner);
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            crate::wire::hex(&Sha256::digest(owner))
         }
     }
 }

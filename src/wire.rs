@@ -35,6 +35,12 @@ pub use block::{cid_of, verify_block};
 pub use key::KeyId;
 pub use refusal::Refusal;
 
+/// Bytes in hexadecimal, small letters.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Bytes of an envelope or a signed object beyond which nothing is parsed.
 pub const MAX_BYTES: usize = 256 << 10;
 /// Seconds by which the clocks of two nodes may differ where a wall clock counts.

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Fault, SMALL_BYTES};
+use super::{Error, Fault, SMALL_BYTES, Stdout, error::of_io};
 
 /// Standard error. A full disk silences it: logs are no reason to fail.
 #[derive(Debug)]
@@ -89,6 +89,15 @@ pub(super) enum Refused {
     Io(io::Error),
 }
 
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Fault(fault) => fault.into(),
+            Refused::Io(error) => of_io(error),
+        }
+    }
+}
+
 impl Out {
     /// At most `limit` bytes, in `path` where they are many.
     pub(super) const fn at(path: PathBuf, limit: u64) -> Self {
@@ -120,6 +129,15 @@ impl Out {
         }
         self.flush()?;
         Ok((self.written, None))
+    }
+
+    /// The length of the whole, and the whole as it is handed over.
+    pub(super) fn into_stdout(mut self) -> io::Result<(u64, Stdout)> {
+        let (written, small) = self.finish()?;
+        Ok((
+            written,
+            small.map_or(Stdout::File(self.path), Stdout::Small),
+        ))
     }
 
     fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {

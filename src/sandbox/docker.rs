@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Attempt, Error, Fault, Output, Program, Sandbox, Stdout, Usage,
+    Attempt, Error, Fault, Output, Program, Sandbox, Usage,
     capped::{Log, Out},
     error::of_io,
     tree,
@@ -363,10 +363,10 @@ impl Containers {
         &self,
         work: &Path,
         limit: u64,
-        mut said: Out,
+        said: Out,
         usage: Usage,
     ) -> Result<Output, Error> {
-        let (written, small) = said.finish().map_err(of_io)?;
+        let (written, stdout) = said.into_stdout().map_err(of_io)?;
         let out = work.join("out");
         let (root, room) = (out.clone(), limit.saturating_sub(written));
         let measured = self
@@ -380,7 +380,7 @@ impl Containers {
             other => other,
         })?;
         Ok(Output {
-            stdout: small.map_or_else(|| Stdout::File(work.join("stdout")), Stdout::Small),
+            stdout,
             out_dir: (size.entries > 0).then_some(out),
             logs: work.join("stderr"),
             exit: 0,

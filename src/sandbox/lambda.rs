@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt, Docker, Error, Fault, Function, Output, Program, Sandbox, Stdout, Usage,
-    capped::{Log, Out, Refused},
+    Attempt, Docker, Error, Fault, Function, Output, Program, Sandbox, Usage,
+    capped::{Log, Out},
     docker::{Bind, Containers, PROGRAM, Spec},
     error::of_io,
 };
@@ -335,13 +335,10 @@ impl Run<'_> {
 
     fn output(&self, response: Bytes, figures: &Figures, is_cold: bool) -> Result<Output, Error> {
         let mut out = Out::at(self.work.join("stdout"), self.limits.output_bytes);
-        out.append(&response).map_err(|refused| match refused {
-            Refused::Fault(fault) => fault.into(),
-            Refused::Io(error) => of_io(error),
-        })?;
-        let (_, small) = out.finish().map_err(of_io)?;
+        out.append(&response)?;
+        let (_, stdout) = out.into_stdout().map_err(of_io)?;
         Ok(Output {
-            stdout: small.map_or_else(|| Stdout::File(self.work.join("stdout")), Stdout::Small),
+            stdout,
             out_dir: None,
             logs: self.work.join("stderr"),
             exit: 0,
@@ -387,12 +384,8 @@ async fn verdict(
 /// As tracing systems write it; the ids are taken from the request's.
 fn trace(now: Duration, id: &str) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(id);
-    let hex: String = digest
-        .iter()
-        .take(12)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hex = crate::wire::hex(&Sha256::digest(id));
+    hex.truncate(24);
     format!("Root=1-{:08x}-{hex};Sampled=0", now.as_secs())
 }
 

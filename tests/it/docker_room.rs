@@ -135,16 +135,7 @@ impl Room {
 
     /// The engine itself.
     pub(crate) fn engine(&self) -> bollard::Docker {
-        let path = self.socket.to_str().unwrap();
-        bollard::Docker::connect_with_unix(
-            path,
-            30,
-            &bollard::ClientVersion {
-                major_version: 1,
-                minor_version: 41,
-            },
-        )
-        .unwrap()
+        engine::engine(&self.socket)
     }
 
     /// The name of the image of BusyBox.

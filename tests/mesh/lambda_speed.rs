@@ -10,7 +10,6 @@ use axum::{
     routing::{get, post},
 };
 use bollard::{
-    Docker,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         CreateContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
@@ -24,7 +23,10 @@ use tokio::{
 
 use crate::{
     lambda::{call, deployed, nodes_or_skip},
-    support::{engine::engine_or_skip, mesh::until},
+    support::{
+        engine::{engine, engine_or_skip},
+        mesh::until,
+    },
 };
 
 /// Calls of each kind, after some to warm up.
@@ -152,11 +154,7 @@ async fn a_warm_invocation_over_a_stream_adds_little_to_its_container() {
     let bare = Bare::serve(place.path()).await;
     let image = mesh.client(0).images().await.unwrap()[0].image.clone();
     let body = container(&image, place.path(), &work, &folder);
-    let version = bollard::ClientVersion {
-        major_version: 1,
-        minor_version: 41,
-    };
-    let engine = Docker::connect_with_unix(socket.to_str().unwrap(), 30, &version).unwrap();
+    let engine = engine(&socket);
     let made = engine
         .create_container(None::<CreateContainerOptions>, body)
         .await

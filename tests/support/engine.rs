@@ -29,6 +29,15 @@ pub(crate) fn engine_or_skip() -> Option<PathBuf> {
     Some(socket)
 }
 
+/// The engine at `socket`, by the oldest version of its interface in use.
+pub(crate) fn engine(socket: &Path) -> bollard::Docker {
+    let version = bollard::ClientVersion {
+        major_version: 1,
+        minor_version: 41,
+    };
+    bollard::Docker::connect_with_unix(socket.to_str().unwrap(), 30, &version).unwrap()
+}
+
 /// A layer of an image: a TAR archive of files with their modes.
 pub(crate) fn layer(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
 use crate::wire::{
-    Refusal,
+    Refusal, hex,
     oci::{self, Blob, Image},
 };
 
@@ -246,10 +246,6 @@ fn keep(from: &mut impl Read, path: &Path) -> io::Result<Blob> {
     }
     let digest = hex(&hash.finalize());
     Ok(Blob { digest, size })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A name in the archive without `.` and `..`: it names nothing on disk.

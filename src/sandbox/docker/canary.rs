@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::Limits,
     sandbox::{Attempt, Container, Error, Program, error::of_io},
-    wire::oci::ARCHITECTURE,
+    wire::{hex, oci::ARCHITECTURE},
 };
 
 /// What runs inside; empty where it could not be built.
@@ -84,8 +84,7 @@ pub(super) async fn sing(
 /// An image with nothing in it but the program.
 async fn image(containers: &Containers) -> Result<String, Error> {
     let layer = layer().map_err(of_io)?;
-    let digest = Sha256::digest(&layer);
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(&layer));
     let name = format!("timerose/canary:{digest}");
     if containers.engine.has(&name).await {
         return Ok(name);

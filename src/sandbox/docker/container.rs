@@ -26,8 +26,7 @@ use crate::{
     model::Limits,
     sandbox::{
         Error, Fault, Input,
-        capped::{Log, Out, Refused},
-        error::of_io,
+        capped::{Log, Out},
     },
     task::Tasks,
 };
@@ -244,10 +243,7 @@ async fn listen(
         match piece {
             LogOutput::StdErr { message } => log.append(&message),
             LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                out.append(&message).map_err(|refused| match refused {
-                    Refused::Fault(fault) => fault.into(),
-                    Refused::Io(error) => of_io(error),
-                })?;
+                out.append(&message)?;
             }
             LogOutput::StdIn { .. } => {}
         }

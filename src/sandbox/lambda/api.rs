@@ -101,27 +101,30 @@ async fn response(State(counter): State<Counter>, Path(id): Path<String>, body: 
 }
 
 async fn error(State(counter): State<Counter>, Path(id): Path<String>, body: Body) -> Response {
-    let Some(bytes) = read(body, MAX_PAYLOAD_BYTES).await else {
-        return wrong(
-            StatusCode::BAD_REQUEST,
-            "TruncatedResponse",
-            "the error broke off",
-        );
-    };
-    counter.hearing.catch_up();
-    accepted(counter.desk.answer(&id, Answer::Error(bytes)))
+    match posted(&counter, body).await {
+        Ok(bytes) => accepted(counter.desk.answer(&id, Answer::Error(bytes))),
+        Err(refusal) => refusal,
+    }
 }
 
 async fn init_error(State(counter): State<Counter>, body: Body) -> Response {
-    let Some(bytes) = read(body, MAX_PAYLOAD_BYTES).await else {
-        return wrong(
+    match posted(&counter, body).await {
+        Ok(bytes) => accepted(counter.desk.init_failed(bytes)),
+        Err(refusal) => refusal,
+    }
+}
+
+/// A posted error, once all that was said before it is heard.
+async fn posted(counter: &Counter, body: Body) -> Result<bytes::Bytes, Response> {
+    let bytes = read(body, MAX_PAYLOAD_BYTES).await.ok_or_else(|| {
+        wrong(
             StatusCode::BAD_REQUEST,
             "TruncatedResponse",
             "the error broke off",
-        );
-    };
+        )
+    })?;
     counter.hearing.catch_up();
-    accepted(counter.desk.init_failed(bytes))
+    Ok(bytes)
 }
 
 /// The body, or a byte more than `limit` of it; none where it broke off.

@@ -72,14 +72,10 @@ impl Instance {
         spec.binds
             .extend([shown(folder.path(), PLACE), shown(init, INIT)]);
         let declared = containers.declared(&spec.image).await?;
-        let command = match spec.command.is_empty() {
-            true => declared.command.clone(),
-            false => std::mem::take(&mut spec.command),
-        };
         let entrypoint = spec.entrypoint.take();
-        let entrypoint = entrypoint.unwrap_or_else(|| declared.entrypoint.clone());
+        spec.command = entrypoint.unwrap_or_else(|| declared.entrypoint.clone());
+        spec.command.extend_from_slice(&declared.command);
         spec.entrypoint = Some(vec![INIT.to_owned(), "lambda".to_owned()]);
-        spec.command = entrypoint.into_iter().chain(command).collect();
         let began = Instant::now();
         let container = Arc::new(containers.create(&spec, &declared).await?);
         container.start().await?;
