@@ -38,7 +38,7 @@ pub use refusal::Refusal;
 /// Bytes in hexadecimal, small letters.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    multibase::Base::Base16Lower.encode(bytes)
 }
 
 /// Bytes of an envelope or a signed object beyond which nothing is parsed.

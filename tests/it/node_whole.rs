@@ -14,7 +14,10 @@ use timerose::{
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
 
-use crate::support::fake_kubo::{FakeKubo, FakeNet};
+use crate::support::{
+    fake_kubo::{FakeKubo, FakeNet},
+    mesh::without_engine,
+};
 
 /// One node. Dropping it kills both daemons.
 pub(crate) struct WholeNode {
@@ -58,6 +61,7 @@ impl WholeNode {
             place: None,
         };
         change(&mut options);
+        without_engine(&mut options.environment);
         Self {
             kubo,
             sidecar: SidecarProcess::start(options).await.unwrap(),

@@ -33,6 +33,13 @@ pub(crate) const DOCKER: &str = "TIMEROSE_DOCKER__ENABLED";
 /// The setting that names Kubo's RPC.
 const KUBO_API: &str = "TIMEROSE_KUBO__API";
 
+/// Turns containers off where nothing was said of them.
+pub(crate) fn without_engine(environment: &mut Vec<(String, String)>) {
+    if !environment.iter().any(|(key, _)| key == DOCKER) {
+        environment.push((DOCKER.to_owned(), "false".to_owned()));
+    }
+}
+
 /// Running nodes.
 pub(crate) struct Mesh {
     nodes: Option<Nodes>,
@@ -91,12 +98,7 @@ impl Mesh {
             ..NodesOptions::default()
         };
         change(&mut options);
-        let has_said = options.environment.iter().any(|(key, _)| key == DOCKER);
-        if !has_said {
-            options
-                .environment
-                .push((DOCKER.to_owned(), "false".to_owned()));
-        }
+        without_engine(&mut options.environment);
         let nodes = Nodes::start(count, &options).await.unwrap();
         Self {
             nodes: Some(nodes),

@@ -17,6 +17,7 @@ use crate::{
         body::{Ack, Empty, Frame, Hello, SessionId},
         cid_of, dagcbor,
         envelope::{self, Content, Expect, Header, Kind, VERSION},
+        hex,
         private::{KeyedDigest, Opening, Part, SALT_BYTES, Sealing},
         receipt,
         seal::{Keys, Secret},
@@ -25,10 +26,6 @@ use crate::{
 };
 
 const NET: &str = "vectors";
-
-fn hex(bytes: &[u8]) -> String {
-    multibase::Base::Base16Lower.encode(bytes)
-}
 
 fn bytes(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap();
