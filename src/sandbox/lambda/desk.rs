@@ -85,8 +85,11 @@ impl Desk {
         }
     }
 
-    /// The runtime's: waits for an event.
+    /// The runtime's: waits for an event. An answer that the node has not taken
+    /// yet is waited for: a quick runtime asks for more before that.
     pub(super) async fn next(&self) -> Result<Event, Refused> {
+        self.until(|state| !matches!(state, State::Answered(Some(_))))
+            .await;
         self.step(|state| match state {
             State::Init | State::Answered(None) => {
                 *state = State::Waiting(None);
@@ -95,24 +98,16 @@ impl Desk {
             State::Waiting(_) => Ok(()),
             _ => Err(Refused::WrongState),
         })?;
-        let mut seen = self.state.subscribe();
-        loop {
-            let taken = self.step(|state| match state {
-                State::Waiting(event) => Ok(event.take()),
-                _ => Err(Refused::WrongState),
-            })?;
-            if let Some(event) = taken {
-                let id = event.id.clone();
-                self.step(|state| {
-                    *state = State::Busy(id);
-                    Ok(())
-                })?;
-                return Ok(*event);
+        self.until(|state| !matches!(state, State::Waiting(None)))
+            .await;
+        self.step(|state| match state {
+            State::Waiting(event) => {
+                let event = event.take().ok_or(Refused::WrongState)?;
+                *state = State::Busy(event.id.clone());
+                Ok(*event)
             }
-            if seen.changed().await.is_err() {
-                return Err(Refused::WrongState);
-            }
-        }
+            _ => Err(Refused::WrongState),
+        })
     }
 
     /// The runtime's: leaves its answer to the event of this id.
@@ -177,13 +172,12 @@ impl Desk {
             }
             _ => Err(Refused::WrongState),
         });
-        let mut seen = self.state.subscribe();
         let is_over = |state: &State| {
             let is_early = given.is_err();
             let is_end = matches!(state, State::InitFailed(_) | State::Exited(_));
             is_early || is_end || matches!(state, State::Answered(Some(_)))
         };
-        let _ours_lives = seen.wait_for(is_over).await.map(drop);
+        self.until(is_over).await;
         let ended = self.step(|state| match state {
             State::Answered(answer) => Ok(answer.take().map(Ended::Answered)),
             State::InitFailed(error) => Ok(Some(Ended::InitFailed(error.clone()))),
@@ -201,14 +195,17 @@ impl Desk {
         )
     }
 
+    /// Waits for a state; who changes it is this desk, so it lasts as long.
+    async fn until(&self, is_so: impl FnMut(&State) -> bool) {
+        let _ours_lives = self.state.subscribe().wait_for(is_so).await.map(drop);
+    }
+
+    /// Changes the state, and tells those who wait, unless it is refused.
     fn step<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Refused>) -> Result<T, Refused> {
         let mut result = Err(Refused::WrongState);
         self.state.send_if_modified(|state| {
-            let before = std::mem::discriminant(state);
-            let had_event = matches!(state, State::Waiting(Some(_)));
             result = change(state);
-            let has_event = matches!(state, State::Waiting(Some(_)));
-            before != std::mem::discriminant(state) || had_event != has_event
+            result.is_ok()
         });
         result
     }
@@ -255,6 +252,23 @@ mod tests {
             );
             assert!(desk.is_alive());
         }
+    }
+
+    #[tokio::test]
+    async fn a_runtime_may_ask_for_more_before_the_node_took_its_answer() {
+        let desk = Desk::new();
+        assert!(desk.next().now_or_never().is_none());
+        let mut run = Box::pin(desk.run(event("a")));
+        assert!((&mut run).now_or_never().is_none());
+        let first = desk.next().await.unwrap();
+        desk.answer(&first.id, Answer::TooLarge(7)).unwrap();
+        let mut next = Box::pin(desk.next());
+        assert!((&mut next).now_or_never().is_none(), "it is not refused");
+        assert_eq!(run.await, Ended::Answered(Answer::TooLarge(7)));
+        assert!((&mut next).now_or_never().is_none());
+        desk.ready().await.unwrap();
+        let (second, _) = tokio::join!(next, async { desk.run(event("b")).now_or_never() });
+        assert_eq!(second.unwrap().id, "b");
     }
 
     #[tokio::test]
