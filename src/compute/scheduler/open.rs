@@ -402,6 +402,11 @@ impl Open {
         }
         let rows = self.store.records_like(&name).unwrap_or_default();
         let mut found: Vec<Record> = rows.iter().filter_map(of_row).collect();
+        if let [record] = &found[..]
+            && record.invocation == name
+        {
+            return Ok(record.clone());
+        }
         {
             let inner = self.inner.lock();
             let is_new = |id: &String| !found.iter().any(|record| record.invocation == *id);

@@ -89,7 +89,7 @@ impl Parcel {
 
     /// The same parcel as if it were submitted now.
     pub(super) fn anew(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let mut parcel: Self = dagcbor::decode(bytes)?;
+        let mut parcel: Self = dagcbor::decode_kept(bytes)?;
         parcel.submitted_ms = clock::unix_ms();
         dagcbor::encode(&parcel)
     }
