@@ -292,7 +292,7 @@ impl Run<'_> {
         let has_code = task.is_some();
         Spec {
             image: function.image.clone(),
-            // Code that came by itself is begun by a bootstrap.
+            // Code that came by itself is begun by a bootstrap, whatever its image begins.
             entrypoint: has_code.then(Vec::new),
             command: Vec::new(),
             workdir: has_code.then(|| TASK_ROOT.to_owned()),

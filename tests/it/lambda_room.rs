@@ -30,11 +30,13 @@ pub(crate) struct Code {
 }
 
 impl LambdaRoom {
-    /// One whose functions run in an image of these layers.
+    /// One whose functions run in an image of these layers. What the image
+    /// itself begins would end at once.
     pub(crate) async fn with(layers: Option<Vec<Vec<u8>>>) -> Option<Self> {
         let layers = layers?;
         let room = Room::or_skip().await?;
-        let image = room.load(&layers, &serde_json::json!({})).await;
+        let begins = serde_json::json!({"Cmd": ["/bin/false"]});
+        let image = room.load(&layers, &begins).await;
         let tasks = Tasks::new();
         let config = Config {
             work_dir: room.dir.path().to_owned(),

@@ -303,7 +303,10 @@ pub(super) fn fresh() -> Cache<String, Prepared> {
 /// An open invocation and what was tried of it, from their rows.
 fn of_rows(store: &Store, id: &str) -> Option<(Prepared, Vec<Kept>)> {
     let row = store.open_invocation(id).ok()??;
-    let prepared = dagcbor::decode_kept::<Parcel>(&row.body).ok()?.open().ok()?;
+    let prepared = dagcbor::decode_kept::<Parcel>(&row.body)
+        .ok()?
+        .open()
+        .ok()?;
     let attempts = store.attempts(id).ok()?;
     Some((prepared, attempts.into_iter().filter_map(kept).collect()))
 }

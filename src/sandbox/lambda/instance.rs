@@ -72,9 +72,8 @@ impl Instance {
         spec.binds
             .extend([shown(folder.path(), PLACE), shown(init, INIT)]);
         let declared = containers.declared(&spec.image).await?;
-        let entrypoint = spec.entrypoint.take();
-        spec.command = entrypoint.unwrap_or_else(|| declared.entrypoint.clone());
-        spec.command.extend_from_slice(&declared.command);
+        let of_image = || [&declared.entrypoint[..], &declared.command].concat();
+        spec.command = spec.entrypoint.take().unwrap_or_else(of_image);
         spec.entrypoint = Some(vec![INIT.to_owned(), "lambda".to_owned()]);
         let began = Instant::now();
         let container = Arc::new(containers.create(&spec, &declared).await?);
