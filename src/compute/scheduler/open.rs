@@ -402,12 +402,8 @@ impl Open {
         }
         let rows = self.store.records_like(&name).unwrap_or_default();
         let mut found: Vec<Record> = rows.iter().filter_map(of_row).collect();
-        if let [record] = &found[..]
-            && record.invocation == name
-        {
-            return Ok(record.clone());
-        }
-        {
+        let is_whole = found.iter().any(|record| record.invocation == name);
+        if !is_whole {
             let inner = self.inner.lock();
             let is_new = |id: &String| !found.iter().any(|record| record.invocation == *id);
             let open = inner
