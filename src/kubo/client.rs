@@ -99,13 +99,29 @@ impl Client {
         if found == known {
             return Ok(false);
         }
-        let connection = Connection::new(&self.inner.config, found)?;
+        self.connect_to(found)?;
+        Ok(true)
+    }
+
+    /// Closes the connections that are idle; requests under way go on. A pool
+    /// at times opens a connection that then carries nothing, and for such a one
+    /// the shutdown of Kubo's server (Go's `http.Server.Shutdown`) waits 5 s.
+    ///
+    /// # Errors
+    /// [`Error::BadEndpoint`].
+    pub fn close_idle(&self) -> Result<(), Error> {
+        self.connect_to(self.endpoint())
+    }
+
+    /// Speaks over new connections to `endpoint` from now on.
+    fn connect_to(&self, endpoint: Endpoint) -> Result<(), Error> {
+        let connection = Connection::new(&self.inner.config, endpoint)?;
         *self
             .inner
             .connection
             .write()
             .unwrap_or_else(PoisonError::into_inner) = connection;
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn connection(&self) -> Connection {

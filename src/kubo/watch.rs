@@ -176,6 +176,9 @@ impl Watcher {
             };
             warn!(reason, "Kubo is down");
             self.presence.send_replace(Presence::Down);
+            if let Err(error) = self.client.close_idle() {
+                warn!(%error, "connections to Kubo stay open");
+            }
             return;
         }
     }

@@ -200,8 +200,9 @@ impl KuboDaemon {
     /// Ends it the polite way first.
     ///
     /// # Errors
-    /// [`Error::Unstoppable`].
+    /// [`Error::Unstoppable`], [`Error::Kubo`].
     pub async fn stop(&mut self) -> Result<Stopped, Error> {
+        self.client.close_idle()?;
         self.process.stop().await
     }
 
@@ -219,7 +220,7 @@ impl KuboDaemon {
     /// # Errors
     /// Any of [`Error`].
     pub async fn restart(&mut self) -> Result<(), Error> {
-        self.process.stop().await?;
+        self.stop().await?;
         let started = self.ipfs.launch(&self.log).await?;
         self.process = started.process;
         self.id = started.id;
