@@ -107,8 +107,7 @@ fn archive(version: &str) -> Vec<u8> {
 
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
-    let hash = sha2::Sha512::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    timerose::wire::hex(&sha2::Sha512::digest(bytes))
 }
 
 /// Serves one archive and, beside it, `sum`; only under names of the release.

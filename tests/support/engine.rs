@@ -112,8 +112,5 @@ pub(crate) fn archive(layers: &[Vec<u8>], about: &serde_json::Value) -> Vec<u8> 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    timerose::wire::hex(&Sha256::digest(bytes))
 }

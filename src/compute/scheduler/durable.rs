@@ -234,8 +234,7 @@ impl Scheduler {
     /// Lets a kept row wait for its turn; false where it cannot be read or
     /// there is no room.
     fn take_up(&self, row: &InvocationRow) -> bool {
-        let parcel = dagcbor::decode_kept::<Parcel>(&row.body).map(Parcel::open);
-        let (Ok(place), Ok(Ok(prepared))) = (self.open.reserve(), parcel) else {
+        let (Ok(place), Some(prepared)) = (self.open.reserve(), Parcel::opened(&row.body)) else {
             warn!(invocation.id = row.id, "an open invocation cannot go on");
             return false;
         };
@@ -303,10 +302,7 @@ pub(super) fn fresh() -> Cache<String, Prepared> {
 /// An open invocation and what was tried of it, from their rows.
 fn of_rows(store: &Store, id: &str) -> Option<(Prepared, Vec<Kept>)> {
     let row = store.open_invocation(id).ok()??;
-    let prepared = dagcbor::decode_kept::<Parcel>(&row.body)
-        .ok()?
-        .open()
-        .ok()?;
+    let prepared = Parcel::opened(&row.body)?;
     let attempts = store.attempts(id).ok()?;
     Some((prepared, attempts.into_iter().filter_map(kept).collect()))
 }

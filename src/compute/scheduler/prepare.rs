@@ -94,8 +94,13 @@ impl Parcel {
         dagcbor::encode(&parcel)
     }
 
+    /// The call in the bytes of a parcel that this node kept, if it can be read.
+    pub(super) fn opened(bytes: &[u8]) -> Option<Prepared> {
+        dagcbor::decode_kept::<Self>(bytes).ok()?.open().ok()
+    }
+
     /// Unpacks it; its deadline stays where it was by this node's wall clock.
-    pub(super) fn open(self) -> Result<Prepared, Failure> {
+    fn open(self) -> Result<Prepared, Failure> {
         let age = Duration::from_millis(clock::unix_ms().saturating_sub(self.submitted_ms));
         let now = Instant::now();
         Ok(Prepared {
