@@ -6,6 +6,7 @@
 //! same file and so the same blocks. Never runs anything, never asks a
 //! registry.
 
+mod compressed;
 mod layout;
 
 use std::{

@@ -46,7 +46,7 @@ pub struct Blob {
 pub struct Image {
     /// The configuration, JSON.
     pub config: Blob,
-    /// TAR archives, compressed or not, lowest first.
+    /// TAR archives, lowest first.
     pub layers: Vec<Blob>,
 }
 

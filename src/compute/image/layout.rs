@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
+use super::compressed;
 use crate::wire::{
     Refusal, hex,
     oci::{self, Blob, Image},
@@ -75,11 +76,15 @@ pub(super) fn write(
     target: &Path,
     max_bytes: u64,
 ) -> io::Result<Result<Image, Error>> {
-    let found = match Found::read(archive, target, max_bytes)? {
+    let mut found = match Found::read(archive, target, max_bytes)? {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };
-    match found.image() {
+    let image = match found.image() {
+        Ok(image) => found.plainly(image, max_bytes)?,
+        Err(error) => Err(error),
+    };
+    match image {
         Ok(image) => found.lay(&image, &target.join(ROOT)),
         Err(error) => Ok(Err(error)),
     }
@@ -180,6 +185,40 @@ impl Found {
             return Err(Refusal::Oversized.into());
         }
         fs::read(path).map_err(|_| Error::Lacks(name.to_owned()))
+    }
+
+    /// The same image of layers without compression, `max` bytes at most.
+    fn plainly(&mut self, mut image: Image, max: u64) -> io::Result<Result<Image, Error>> {
+        let mut room = max;
+        for layer in &mut image.layers {
+            *layer = self.plain(layer, room)?;
+            room = match room.checked_sub(layer.size) {
+                Some(left) => left,
+                None => return Ok(Err(Error::TooLarge(max))),
+            };
+        }
+        Ok(Ok(image))
+    }
+
+    /// A layer without compression; of more than `room` bytes, a byte more.
+    fn plain(&mut self, layer: &Blob, room: u64) -> io::Result<Blob> {
+        // No name in an archive begins with a slash here.
+        let name = format!("/{}", layer.digest);
+        if let Some((_, plain)) = self.files.get(&name) {
+            return Ok(plain.clone());
+        }
+        let files = self.files.values();
+        let mut same = files.filter(|(_, blob)| blob.digest == layer.digest);
+        let Some((path, _)) = same.next() else {
+            return Ok(layer.clone());
+        };
+        let Some(bytes) = compressed::open(path)? else {
+            return Ok(layer.clone());
+        };
+        let path = path.with_extension("tar");
+        let plain = keep(&mut bytes.take(room.saturating_add(1)), &path)?;
+        self.files.insert(name, (path, plain.clone()));
+        Ok(plain)
     }
 
     /// Moves what belongs to `image` to its place, and describes it there.

@@ -170,3 +170,53 @@ fn an_archive_that_is_larger_than_what_is_taken_is_refused_at_once() {
     let error = write(&bytes[..], folder.path(), 1000).unwrap().unwrap_err();
     assert!(matches!(error, Error::TooLarge(1000)), "{error}");
 }
+
+/// The layout of an archive with one layer of these bytes.
+fn laid_layer(layer: &[u8]) -> Result<Image, Error> {
+    let about = br#"[{"Config":"c.json","Layers":["l.tar","l.tar"]}]"#;
+    let mut archive = Builder::new(Vec::new());
+    for (name, content) in [
+        ("l.tar", layer),
+        ("c.json", b"{}"),
+        ("manifest.json", about),
+    ] {
+        let mut header = Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content).unwrap();
+    }
+    let (bytes, folder) = (archive.into_inner().unwrap(), tempfile::tempdir().unwrap());
+    write(&bytes[..], folder.path(), 1 << 20).unwrap()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn a_layer_is_the_same_however_it_was_compressed() {
+    let layer = b"a layer";
+    let plain = laid_layer(layer).unwrap();
+    assert_eq!(plain, laid_layer(&gzipped(layer)).unwrap());
+    let zstandard = zstd::encode_all(&layer[..], 1).unwrap();
+    assert_eq!(plain, laid_layer(&zstandard).unwrap());
+}
+
+#[test]
+fn a_layer_that_is_large_without_its_compression_is_refused() {
+    let bomb = gzipped(&vec![0; 2 << 20]);
+    assert!(bomb.len() < 20_000);
+    let refused = laid_layer(&bomb);
+    assert!(
+        matches!(refused, Err(Error::TooLarge(0x10_0000))),
+        "{refused:?}"
+    );
+    let half = gzipped(&vec![0; 600 << 10]);
+    let refused = laid_layer(&half);
+    assert!(
+        matches!(refused, Err(Error::TooLarge(_))),
+        "both count: {refused:?}"
+    );
+}
