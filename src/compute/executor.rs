@@ -10,6 +10,7 @@ mod attempt;
 mod beats;
 mod folders;
 mod journal;
+mod layer;
 mod layout;
 pub(super) mod leases;
 mod meter;

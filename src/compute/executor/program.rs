@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 use cid::Cid;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
-use super::{Parts, stage::Stage};
+use super::{Parts, layer::checked, stage::Stage};
 use crate::{
     compute::{Failure, content::fetch_failed},
     kubo,
@@ -109,10 +109,10 @@ async fn function(
 async fn loaded(parts: &Parts, stage: &Stage<'_>, image: &Cid) -> Result<String, Failure> {
     let open = async || {
         let made_of = parts.images.look(image, stage.wait).await?;
-        let part = |blob| stage.part(image, blob);
+        let layer = |blob| stage.layer(image, blob);
         Ok::<_, Failure>(Image {
-            config: part(&made_of.config),
-            layers: made_of.layers.iter().map(part).collect(),
+            config: stage.part(image, &made_of.config),
+            layers: made_of.layers.iter().map(layer).collect(),
         })
     };
     let loaded = parts.sandboxes.docker().load(image, open).await;
@@ -120,6 +120,24 @@ async fn loaded(parts: &Parts, stage: &Stage<'_>, image: &Cid) -> Result<String,
 }
 
 impl Stage<'_> {
+    /// A layer, of which the engine gets what is harmless.
+    fn layer(&self, image: &Cid, blob: &oci::Blob) -> Part {
+        let Part { size, open } = self.part(image, blob);
+        let (image, broken) = (*image, Arc::clone(&self.broken));
+        let failed = move |error: io::Error| {
+            let why = format!("the image {image} is refused: {error}");
+            let refused = || Failure::new(Class::User, "bad_image", why);
+            // What Kubo failed at came first.
+            broken.lock().get_or_insert_with(refused);
+            error
+        };
+        let open = move || async { Ok(checked(open().await?).map_err(failed).boxed()) }.boxed();
+        Part {
+            size,
+            open: Box::new(open),
+        }
+    }
+
     /// A part of an image, fetched when the engine takes it.
     fn part(&self, image: &Cid, blob: &oci::Blob) -> Part {
         let (kubo, path, wait) = (
