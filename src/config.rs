@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_place() {
         let error = load("[executor]\nslotz = 3", "").unwrap_err();
-        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (HOME/config.toml)");
+        insta::assert_snapshot!(error, @"unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, max_unpacked, compile_timeout, work_dir (HOME/config.toml)");
         let error = load("[exekutor]\nslots = 3", "").unwrap_err();
         insta::assert_snapshot!(error, @"unknown setting `exekutor`; there are kubo, mesh, executor, docker, lambda, scheduler, storage, api, log (HOME/config.toml)");
     }

@@ -29,7 +29,7 @@ use crate::{
     kubo,
     mesh::{self, Identity, Mesh},
     model::Cid,
-    sandbox::{Docker, Lambda, Sandboxes, Wasm, docker, lambda, wasm},
+    sandbox::{Docker, Lambda, Sandboxes, Wasm, docker, lambda, scratch, wasm},
     store::{Ledger, Store},
     task::Tasks,
 };
@@ -208,7 +208,7 @@ impl Base {
         mesh: &Mesh,
         tasks: &Tasks,
     ) -> Result<ComputeParts, Failure> {
-        let folders = Folders::make(config, home)?;
+        let folders = Folders::make(config, home, &self.identity.peer().to_string())?;
         let slots = slots(config.executor.slots);
         let sandbox = wasm::Config {
             program: self.program.clone(),
@@ -216,6 +216,7 @@ impl Base {
             work_dir: folders.work.clone(),
             code_dir: folders.code.clone(),
             max_processes: slots as usize,
+            compile_timeout: config.executor.compile_timeout.0,
             idle_timeout: SANDBOX_IDLE,
         };
         let wasm = Wasm::new(sandbox, tasks).map_err(|e| error::sandbox(&e))?;
@@ -288,17 +289,18 @@ struct Folders {
 
 impl Folders {
     /// Makes the folders; what an earlier start left of attempts is removed.
-    fn make(config: &Config, home: &Home) -> Result<Self, Failure> {
+    fn make(config: &Config, home: &Home, peer: &str) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| error::io("the home's folders", &e);
-        let work = config
-            .executor
-            .work_dir
-            .clone()
-            .unwrap_or_else(|| home.path().join("work"));
+        let work = match &config.executor.work_dir {
+            // Others may work there too; names of sockets leave little room.
+            Some(shared) => shared.join(peer.get(peer.len().saturating_sub(8)..).unwrap_or(peer)),
+            None => home.path().join("work"),
+        };
         let (code, compiled) = (home.path().join("code"), home.path().join("compiled"));
         for folder in [&work, &code, &compiled] {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
+        scratch::clear(&work).map_err(failed)?;
         Ok(Self {
             work,
             code,
@@ -410,6 +412,7 @@ fn executor_config(
             .max_memory
             .map_or_else(half_of_memory, |size| size.0),
         max_queued: slots.saturating_mul(QUEUED_PER_SLOT),
+        max_unpacked_bytes: config.executor.max_unpacked.0,
         work_dir: folders.work.clone(),
         cache_dir: folders.code.clone(),
         lambda_images: lambda_images(config)?,

@@ -19,6 +19,7 @@ pub mod docker;
 mod error;
 pub mod lambda;
 mod offers;
+pub(crate) mod scratch;
 mod tree;
 pub mod wasm;
 
@@ -184,6 +185,13 @@ pub fn owner_folder(owner: &str) -> String {
         }
     }
 }
+
+/// Files and folders of an input or output, whatever their size.
+pub(crate) const MAX_ENTRIES: usize = 100_000;
+
+/// Folders within folders that an input or output may have: more than any project
+/// has, and less than any tool takes.
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Input and output up to this size never touch a disk.
 pub const SMALL_BYTES: usize = 64 << 10;

@@ -97,6 +97,18 @@ impl Tasks {
     }
 }
 
+/// Runs blocking `work` that nobody waits for on a thread that may block; where
+/// no runtime is, at once.
+pub fn aside<W>(work: W)
+where
+    W: FnOnce() + Send + 'static,
+{
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_no_runtime) => work(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,7 +62,12 @@ section! {
         /// Linear memory that all attempts may use together. Unset: half of
         /// the machine's.
         max_memory: Option<Size> = None,
-        /// Where attempts keep their files. Unset: `work` in the home.
+        /// Bytes of the largest directory that is unpacked as input or code.
+        max_unpacked: Size = Size(10 << 30),
+        /// How long compiling a module may take.
+        compile_timeout: Span = Span::secs(30),
+        /// Where attempts keep their files, each node in a folder of its own.
+        /// Unset: `work` in the home.
         work_dir: Option<PathBuf> = None,
     }
 }

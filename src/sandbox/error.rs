@@ -109,6 +109,12 @@ pub enum Fault {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Folders within folders under `/out` without end.
+    #[error("the output has folders deeper than {limit} levels, or than any path reaches")]
+    OutputTooDeep {
+        /// Levels that are allowed.
+        limit: usize,
+    },
     /// Something under `/out` is neither file nor directory.
     #[error("the output holds `{path}`, which is neither a file nor a directory")]
     BadOutput {

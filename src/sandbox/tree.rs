@@ -9,14 +9,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Error, Fault, error::of_io};
+use super::{Error, Fault, MAX_DEPTH, MAX_ENTRIES, error::of_io};
 use crate::task::Tasks;
 
 /// How often the size of `/out` is looked at while the guest runs.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
-
-/// More entries than this are too much output, whatever their size.
-const MAX_ENTRIES: u64 = 100_000;
 
 /// What lies in a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +21,7 @@ pub(super) struct Size {
     /// Sum of the files' lengths, holes counted.
     pub(super) bytes: u64,
     /// Files and directories.
-    pub(super) entries: u64,
+    pub(super) entries: usize,
 }
 
 /// Sums up `root`. Entries that vanish meanwhile do not count; an absent root
@@ -35,9 +32,14 @@ pub(super) struct Size {
 /// directory, in the inner result; reading failures in the outer one.
 pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>> {
     let mut size = Size::default();
-    let mut pending = vec![root.to_owned()];
-    while let Some(directory) = pending.pop() {
-        let Some(entries) = present(fs::read_dir(&directory))? else {
+    let mut pending = vec![(root.to_owned(), 0)];
+    while let Some((directory, depth)) = pending.pop() {
+        let read = fs::read_dir(&directory);
+        let is_too_long = matches!(&read, Err(e) if e.kind() == io::ErrorKind::InvalidFilename);
+        if is_too_long || depth > MAX_DEPTH {
+            return Ok(Err(Fault::OutputTooDeep { limit: MAX_DEPTH }));
+        }
+        let Some(entries) = present(read)? else {
             continue;
         };
         for entry in entries {
@@ -49,7 +51,7 @@ pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>
             };
             size.entries += 1;
             if metadata.is_dir() {
-                pending.push(entry.path());
+                pending.push((entry.path(), depth + 1));
             } else if metadata.is_file() {
                 size.bytes = size.bytes.saturating_add(metadata.len());
             } else {
@@ -76,7 +78,9 @@ pub(super) async fn watch(tasks: &Tasks, out: PathBuf, limit: u64) -> Error {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let root = out.clone();
         match tasks.spawn_blocking(move || measure(&root, limit)).await {
-            Ok(Ok(Err(fault @ Fault::OutputTooLarge { .. }))) => return Error::User(fault),
+            Ok(Ok(Err(fault @ (Fault::OutputTooLarge { .. } | Fault::OutputTooDeep { .. })))) => {
+                return Error::User(fault);
+            }
             Ok(Ok(_)) | Err(_) => {}
             Ok(Err(error)) => return of_io(error),
         }
@@ -93,6 +97,8 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{Mode, OFlags};
+
     use super::*;
 
     #[test]
@@ -102,6 +108,30 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("d/l")).unwrap();
         let fault = measure(root.path(), 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::BadOutput { path: "d/l".into() });
+    }
+
+    #[test]
+    fn folders_within_folders_have_an_end() {
+        let root = tempfile::tempdir().unwrap();
+        let longest = root.path().join("a/".repeat(MAX_DEPTH));
+        fs::create_dir_all(&longest).unwrap();
+        measure(root.path(), 10).unwrap().unwrap();
+        fs::create_dir(longest.join("a")).unwrap();
+        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        assert_eq!(fault, Fault::OutputTooDeep { limit: MAX_DEPTH });
+    }
+
+    #[test]
+    fn names_may_be_as_long_as_they_like() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = rustix::fs::open(root.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let name = "x".repeat(200);
+        for _ in 0..30 {
+            rustix::fs::mkdirat(&folder, &name, Mode::RWXU).unwrap();
+            folder = rustix::fs::openat(&folder, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        assert_eq!(fault, Fault::OutputTooDeep { limit: MAX_DEPTH });
     }
 
     #[test]

@@ -36,8 +36,6 @@ use protocol::{Blob, Done, Failure, Reply, Request, Success};
 
 /// What runs modules, as receipts name it.
 pub const ENGINE: &str = "wasmtime-48";
-/// A module that compiles for longer than this is refused.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A file system with less room than this counts as full when a guest fails.
 const FULL_DISK_BYTES: u64 = 64 << 10;
 
@@ -54,6 +52,8 @@ pub struct Config {
     pub code_dir: PathBuf,
     /// Processes at a time, over all owners.
     pub max_processes: usize,
+    /// A module that compiles for longer than this is refused.
+    pub compile_timeout: Duration,
     /// A process that ran nothing for this long is ended.
     pub idle_timeout: Duration,
 }
@@ -62,6 +62,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Wasm {
     cache_dir: PathBuf,
+    compile_timeout: Duration,
     pool: Pool,
     tasks: Tasks,
 }
@@ -89,6 +90,7 @@ impl Wasm {
         let pool = Pool::new((config.program, roots), sizes, tasks);
         Ok(Self {
             cache_dir,
+            compile_timeout: config.compile_timeout,
             pool,
             tasks: tasks.clone(),
         })
@@ -134,13 +136,13 @@ impl Wasm {
         let mut request = self.request((attempt, module), small, fifo);
         request.is_at_hand = lease.process().has_run(&request.code_cid) && feed.is_none();
         let limits = request.limits;
-        let is_open = Notify::new();
+        let (is_open, compile) = (Notify::new(), self.compile_timeout);
         let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
             error = input::feed(feed, &is_open) => Err(Error::Input(error)),
             error = tree::watch(&self.tasks, work.join("out"), limits.output_bytes) => Err(error),
-            done = converse(lease.process(), &request, &is_open) => done,
+            done = converse(lease.process(), &request, compile, &is_open) => done,
         };
         finish(lease, ended, &work, limits.output_bytes).await
     }
@@ -195,6 +197,7 @@ impl Sandbox for Wasm {
 async fn converse(
     process: &mut Process,
     request: &Request,
+    compile: Duration,
     is_open: &Notify,
 ) -> Result<Done, Error> {
     let wall = Duration::from_millis(request.limits.wall_ms);
@@ -203,7 +206,7 @@ async fn converse(
         process.receive().await
     };
     let is_at_hand = request.is_at_hand;
-    let patience = if is_at_hand { wall } else { COMPILE_TIMEOUT };
+    let patience = if is_at_hand { wall } else { compile };
     match tokio::time::timeout(patience, ready).await {
         Ok(Ok(Reply::Started)) => is_open.notify_one(),
         Ok(Ok(Reply::Done(done))) => {
@@ -213,7 +216,7 @@ async fn converse(
         Ok(Err(error)) => return Err(process.obituary(&error, !is_at_hand).await),
         Err(_) if is_at_hand => return Err(Error::Deadline { after: wall }),
         Err(_) => {
-            let after = humantime::format_duration(COMPILE_TIMEOUT);
+            let after = humantime::format_duration(compile);
             return Err(Fault::CompileLimit(format!("not done after {after}")).into());
         }
     }

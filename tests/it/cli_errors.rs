@@ -112,7 +112,7 @@ async fn a_setting_that_is_unknown_or_wrong() {
     .unwrap();
     let said = run(dir.path(), &["daemon"]).await;
     insta::assert_snapshot!(said.stderr, @r"
-    Error: unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, work_dir (DIR/home/config.toml)
+    Error: unknown setting `executor.slotz`; [executor] takes slots, allow, labels, max_memory, max_unpacked, compile_timeout, work_dir (DIR/home/config.toml)
     Hint: docs/config.md lists every setting.
     ");
     assert_eq!(said.code, 2);

@@ -150,7 +150,7 @@ struct Attempt<'a> {
     usage: Usage,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     async fn result(&mut self) -> Result<Done, Failure> {
         let wait = Duration::from_millis(self.assignment.fetch_ms);
         let content = &self.parts.content;
@@ -159,14 +159,7 @@ impl Attempt<'_> {
         let call = content.call(&self.assignment.call, wait).await?;
         let manifest = content.manifest(&call.function, wait).await?;
         let broken = Arc::new(Mutex::new(None));
-        let stage = Stage {
-            content,
-            kubo: &self.parts.kubo,
-            work: self.work,
-            wait,
-            meter: Arc::clone(self.meter),
-            broken: Arc::clone(&broken),
-        };
+        let stage = self.stage(wait, &broken);
         if !self.account(call.input.as_ref()).await.is_complete {
             stage.connect(&self.assignment.sources).await;
         }
@@ -210,6 +203,18 @@ impl Attempt<'_> {
             exit: output.exit,
             runtime: self.ran_by(&manifest),
         })
+    }
+
+    fn stage(&self, wait: Duration, broken: &Arc<Mutex<Option<Failure>>>) -> Stage<'a> {
+        Stage {
+            content: &self.parts.content,
+            kubo: &self.parts.kubo,
+            work: self.work,
+            wait,
+            max_bytes: self.parts.config.max_unpacked_bytes,
+            meter: Arc::clone(self.meter),
+            broken: Arc::clone(broken),
+        }
     }
 
     /// Notes how much of the input lies here already.

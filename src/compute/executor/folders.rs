@@ -14,10 +14,9 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
-use tempfile::TempDir;
 use tracing::debug;
 
-use crate::sandbox::owner_folder;
+use crate::sandbox::{owner_folder, scratch::Scratch};
 
 /// Begins the name of every attempt's folder.
 const PREFIX: &str = "attempt-";
@@ -36,14 +35,14 @@ pub(crate) struct Folders {
 struct Shared {
     root: PathBuf,
     /// By owner: what one left is never another's.
-    empty: Mutex<Vec<(String, TempDir)>>,
+    empty: Mutex<Vec<(String, Scratch)>>,
 }
 
 /// One attempt's folder; removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
     owner: String,
-    dir: TempDir,
+    dir: Scratch,
     shared: Arc<Shared>,
 }
 
@@ -91,13 +90,13 @@ impl Folder {
 }
 
 impl Shared {
-    fn kept(&self, owner: &str) -> Option<TempDir> {
+    fn kept(&self, owner: &str) -> Option<Scratch> {
         let mut empty = self.empty.lock();
         let at = empty.iter().rposition(|(kept, _)| kept == owner)?;
         Some(empty.remove(at).1)
     }
 
-    fn keep(&self, owner: String, dir: TempDir) {
+    fn keep(&self, owner: String, dir: Scratch) {
         let mut empty = self.empty.lock();
         if empty.len() >= MAX_KEPT {
             empty.remove(0);
@@ -106,9 +105,9 @@ impl Shared {
     }
 }
 
-fn made(root: &Path) -> io::Result<TempDir> {
+fn made(root: &Path) -> io::Result<Scratch> {
     std::fs::create_dir_all(root)?;
-    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(root)?;
+    let dir = Scratch::new(PREFIX, root)?;
     std::fs::create_dir(dir.path().join(OUT))?;
     forget_times(dir.path())?;
     Ok(dir)
@@ -150,6 +149,8 @@ fn forget_times(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
 
     fn folders() -> (Folders, TempDir) {

@@ -26,6 +26,8 @@ pub struct Config {
     pub max_queued: u32,
     /// Bytes of memory that running attempts may ask for together.
     pub max_memory_bytes: u64,
+    /// Bytes of the largest directory that is unpacked.
+    pub max_unpacked_bytes: u64,
     /// Folder for attempts, each in a folder of its own while it runs.
     pub work_dir: PathBuf,
     /// Folder for code.

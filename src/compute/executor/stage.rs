@@ -23,13 +23,12 @@ use crate::{
     },
     kubo,
     model::Class,
+    sandbox::scratch::Scratch,
     wire::{block::RAW, unixfs::is_directory},
 };
 
 /// Largest module an executor loads, bytes; the sandbox refuses larger ones.
 const MAX_CODE_BYTES: u64 = 32 << 20;
-/// Largest directory with code, bytes.
-const MAX_FOLDER_BYTES: u64 = 1 << 30;
 /// How long one source may take to be dialled.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -53,6 +52,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) work: &'a Path,
     /// How long a fetch may stand still.
     pub(crate) wait: Duration,
+    /// Bytes of the largest directory that is unpacked.
+    pub(crate) max_bytes: u64,
     /// Counts what the guest is given.
     pub(crate) meter: Arc<Meter>,
     /// Why the input stream broke, if it did.
@@ -136,12 +137,9 @@ impl Stage<'_> {
             return Err(Failure::new(Class::User, "bad_code", message)
                 .with_hint("deploy the archive itself: timerose deploy FILE.zip"));
         }
-        let partial = tempfile::Builder::new()
-            .prefix("partial-")
-            .tempdir_in(cache)
-            .map_err(|e| disk(&e))?;
+        let partial = Scratch::new("partial-", cache).map_err(|e| disk(&e))?;
         let target = partial.path().join("code");
-        self.unpacked(code, &target, MAX_FOLDER_BYTES).await?;
+        self.unpacked(code, &target).await?;
         make_runnable(&target).map_err(|e| disk(&e))?;
         match std::fs::rename(&target, &path) {
             // Another attempt was quicker.
@@ -153,13 +151,13 @@ impl Stage<'_> {
     /// Unpacks the directory below the attempt's folder.
     async fn directory(&self, cid: &Cid) -> Result<PathBuf, Failure> {
         let target = self.work.join("in");
-        self.unpacked(cid, &target, u64::MAX).await?;
+        self.unpacked(cid, &target).await?;
         Ok(target)
     }
 
-    /// Unpacks a directory into `target`; no more than `max_bytes`, nor than
-    /// half of what the disk has left.
-    async fn unpacked(&self, cid: &Cid, target: &Path, max_bytes: u64) -> Result<(), Failure> {
+    /// Unpacks a directory into `target`; no more than allowed, nor than half of
+    /// what the disk has left.
+    async fn unpacked(&self, cid: &Cid, target: &Path) -> Result<(), Failure> {
         tokio::fs::create_dir(target).await.map_err(|e| disk(&e))?;
         let room = rustix::fs::statvfs(target).map_err(|e| disk(&e.into()))?;
         let half = room.f_bavail.saturating_mul(room.f_frsize) / 2;
@@ -174,11 +172,27 @@ impl Stage<'_> {
             .map_err(|e| fetch_failed(cid, self.wait, e))?;
         let meter = Arc::clone(&self.meter);
         let archive = archive.inspect_ok(move |piece| meter.add_input(piece.len()));
-        let unpacked = unpack::unpack(archive, target.to_owned(), max_bytes.min(half)).await;
-        unpacked.map_err(|error| match error {
-            unpack::Error::Source(error) => fetch_failed(cid, self.wait, error),
-            other => Failure::new(Class::Node, "stage", format!("staging {cid}: {other}")),
-        })
+        let unpacked = unpack::unpack(archive, target.to_owned(), self.max_bytes.min(half)).await;
+        unpacked.map_err(|error| self.not_unpacked(cid, error))
+    }
+
+    /// Why a directory is not there: its own fault, or this node's.
+    fn not_unpacked(&self, cid: &Cid, error: unpack::Error) -> Failure {
+        use unpack::Error;
+        match error {
+            Error::Source(error) => fetch_failed(cid, self.wait, error),
+            Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => disk(&error),
+            Error::BadName(_) | Error::BadKind(_) | Error::TooMany | Error::TooDeep => {
+                bad_directory(cid, &error)
+            }
+            Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidFilename => {
+                bad_directory(cid, &error)
+            }
+            Error::Io(_) | Error::TooLarge(_) => {
+                let why = format!("the directory {cid} was not unpacked here: {error}");
+                Failure::new(Class::Node, "stage", why)
+            }
+        }
     }
 
     async fn save(&self, cid: &Cid, path: &Path, max: u64) -> Result<(), Failure> {
@@ -238,6 +252,11 @@ fn make_runnable(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn bad_directory(cid: &Cid, error: &dyn std::error::Error) -> Failure {
+    let why = format!("the directory {cid} cannot be unpacked: {error}");
+    Failure::new(Class::User, "bad_input", why)
 }
 
 /// What a failed write means: a full disk is told apart.

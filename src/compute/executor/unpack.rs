@@ -15,10 +15,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tar::{Archive, EntryType};
 
-use crate::{compute::piped::piped, kubo};
-
-/// Entries unpacked at most.
-const MAX_ENTRIES: usize = 200_000;
+use crate::{
+    compute::piped::piped,
+    kubo,
+    sandbox::{MAX_DEPTH, MAX_ENTRIES},
+};
 
 /// Why a directory was not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub(crate) enum Error {
     /// Too many entries.
     #[error("it has more than {MAX_ENTRIES} entries")]
     TooMany,
+    /// Folders within folders without end.
+    #[error("it has folders deeper than {MAX_DEPTH} levels")]
+    TooDeep,
     /// The disk or the archive's form.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -88,6 +92,9 @@ fn below(name: &Path) -> Result<Option<PathBuf>, Error> {
         return Err(Error::BadName(name.to_owned()));
     }
     let rest: PathBuf = name.components().skip(1).collect();
+    if rest.components().count() > MAX_DEPTH {
+        return Err(Error::TooDeep);
+    }
     Ok((!rest.as_os_str().is_empty()).then_some(rest))
 }
 
@@ -119,6 +126,19 @@ mod tests {
             .collect();
         found.sort();
         Ok(found)
+    }
+
+    #[test]
+    fn folders_within_folders_have_an_end() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        let path = format!("cid/{}file", "a/".repeat(MAX_DEPTH));
+        builder.append_data(&mut header, path, io::empty()).unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let archive = builder.into_inner().unwrap();
+        let refused = write(archive.as_slice(), target.path(), 0);
+        assert!(matches!(refused, Err(Error::TooDeep)), "{refused:?}");
     }
 
     #[test]

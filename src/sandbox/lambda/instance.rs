@@ -14,7 +14,6 @@ use std::{
     },
 };
 
-use tempfile::TempDir;
 use tokio::{net::UnixListener, time::Instant};
 use tokio_util::sync::DropGuard;
 
@@ -29,6 +28,7 @@ use crate::{
         capped::Log,
         docker::{Bind, Container, Containers, Spec},
         error::of_io,
+        scratch::Scratch,
     },
     task::Tasks,
 };
@@ -47,7 +47,7 @@ pub(super) struct Instance {
     memory: Arc<AtomicU64>,
     /// When it was started.
     pub(super) began: Instant,
-    _folder: TempDir,
+    _folder: Scratch,
     _tasks: DropGuard,
 }
 
@@ -60,8 +60,7 @@ impl Instance {
         mut spec: Spec,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new().prefix("l-").tempdir_in(work_dir);
-        let folder = folder.map_err(of_io)?;
+        let folder = Scratch::new("l-", work_dir).map_err(of_io)?;
         let tasks = tasks.child();
         let (desk, hearing) = (Arc::new(Desk::new()), Arc::new(Hearing::default()));
         let counter = Counter {
