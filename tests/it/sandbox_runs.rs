@@ -235,8 +235,10 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
     let body = format!(
         "(drop (call $random_get (i32.const 1024) (i32.const 32)))
          (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 1056)))
+         (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 1064)))
+         (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 1072)))
          {}",
-        write("(i32.const 1)", "(i32.const 1024)", "(i32.const 40)")
+        write("(i32.const 1)", "(i32.const 1024)", "(i32.const 56)")
     );
     let wat = command(&["random_get", "clock_time_get", "fd_write"], &body);
     let mut outputs = Vec::new();
@@ -246,7 +248,11 @@ async fn a_pure_guest_sees_neither_clock_nor_chance() {
         outputs.push(room.run(attempt).await.unwrap().stdout.read().unwrap());
     }
     assert_eq!(outputs[0], outputs[1]);
-    assert_eq!(outputs[0][32..], [0; 8]);
+    let times: Vec<u64> = outputs[0][32..]
+        .chunks(8)
+        .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    assert_eq!(times, [0, 1, 2]);
     assert_ne!(outputs[0], outputs[2]);
     room.close().await;
 }

@@ -189,13 +189,13 @@ impl Linkers {
 }
 
 /// No epochs: the deadline is the parent's, and they cost tight loops twofold.
+/// Several memories are what joins the parts of a component.
 fn config(flavour: Flavour, cache: &Cache) -> Config {
     let mut config = Config::new();
     config
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(ASYNC_STACK_BYTES)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
         .consume_fuel(flavour.has_fuel)
         .cranelift_nan_canonicalization(flavour.is_pure)
         .relaxed_simd_deterministic(flavour.is_pure)

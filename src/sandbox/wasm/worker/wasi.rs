@@ -4,7 +4,13 @@
 //! read-only and `/out`, and nothing else: no socket, no other file, nothing
 //! inherited.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use wasmtime::{InstancePre, Store};
@@ -130,13 +136,13 @@ fn node(error: wasmtime::Error) -> Failure {
 fn make_pure(builder: &mut WasiCtxBuilder) {
     builder
         .wall_clock(Stopped)
-        .monotonic_clock(Stopped)
+        .monotonic_clock(Counted::default())
         .secure_random(Deterministic::new(RANDOM_CYCLE.clone()))
         .insecure_random(Deterministic::new(RANDOM_CYCLE.clone()))
         .insecure_random_seed(0);
 }
 
-/// The clock of a pure guest: it is always the start of 1970.
+/// The time of a pure guest: it is always the start of 1970.
 struct Stopped;
 
 impl HostWallClock for Stopped {
@@ -149,12 +155,17 @@ impl HostWallClock for Stopped {
     }
 }
 
-impl HostMonotonicClock for Stopped {
+/// The clock of a pure guest: a nanosecond passes whenever it is looked at, for
+/// some runtimes take a clock that stands still, or shows zero, for broken.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl HostMonotonicClock for Counted {
     fn resolution(&self) -> u64 {
         1
     }
 
     fn now(&self) -> u64 {
-        0
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
