@@ -1,6 +1,7 @@
 //! Builds what runs inside containers: `container-init/`, static, without any
 //! crate. `timerose` carries it; where it cannot be built (no static C library,
 //! no Linux) an empty file takes its place, and `timerose doctor` says so.
+//! Templates are embedded by the crate itself, anew when one changes.
 #![allow(
     clippy::disallowed_methods,
     reason = "cargo tells a build script everything by its environment"
@@ -15,7 +16,7 @@ const SOURCES: [&str; 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for source in SOURCES {
+    for source in SOURCES.iter().chain(&["templates"]) {
         println!("cargo::rerun-if-changed={source}");
     }
     let program = Path::new(&env::var("OUT_DIR")?).join("container-init");

@@ -26,6 +26,7 @@ mod image;
 mod init;
 mod invoke;
 mod logs;
+mod new;
 mod node;
 mod output;
 mod package;
@@ -77,6 +78,7 @@ enum Command {
     Init(init::Args),
     Daemon(daemon::Args),
     Doctor(doctor::Args),
+    New(new::Args),
     Deploy(deploy::Args),
     Image(image::Args),
     Invoke(invoke::Args),
@@ -160,6 +162,7 @@ impl Command {
             }
             Self::Init(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
+            Self::New(args) => args.run(cx),
             Self::Deploy(args) => args.run(cx).await,
             Self::Image(args) => args.run(cx).await,
             Self::Schedule(args) => args.run(cx).await,

@@ -61,6 +61,7 @@ async fn help_is_data_and_ends_with_0() {
       init         Make the home of a node
       daemon       Run this node
       doctor       Look for what keeps this node from its work
+      new          Begin a function from a template
       deploy       Make a function of code
       image        Store container images, and let go of them
       invoke       Run a function where its input lies

@@ -12,12 +12,16 @@ use crate::support::{
 
 const MIB: u64 = 1 << 20;
 
+/// Settings of nodes with containers on the engine at `socket`.
+pub(crate) fn engine_settings(socket: &Path) -> [(&str, &str); 2] {
+    let socket = socket.to_str().unwrap();
+    [(DOCKER, "true"), ("TIMEROSE_DOCKER__SOCKET", socket)]
+}
+
 /// Two nodes with containers, if there is an engine.
 pub(crate) async fn mesh_or_skip() -> Option<Mesh> {
     let socket = engine_or_skip()?;
-    let socket = socket.to_str().unwrap();
-    let settings = [(DOCKER, "true"), ("TIMEROSE_DOCKER__SOCKET", socket)];
-    let mesh = Mesh::with_settings(2, &settings).await;
+    let mesh = Mesh::with_settings(2, &engine_settings(&socket)).await;
     until("containers run on both nodes", async || {
         let one = mesh.client(0).node().await.unwrap().lacking;
         let other = mesh.client(1).node().await.unwrap().lacking;

@@ -30,24 +30,23 @@ const DESCRIPTION: &str = "name = \"double\"\n[runtime.lambda]\nruntime = \"pyth
 
 /// Two nodes, of which the second has an image for `python3.x`.
 pub(crate) async fn nodes_or_skip() -> Option<Mesh> {
-    let layers = python_or_skip()?;
+    offering_or_skip("python3.x", &python_or_skip()?).await
+}
+
+/// Two nodes, of which the second has an image of these layers for `runtime`.
+pub(crate) async fn offering_or_skip(runtime: &str, layers: &[Vec<u8>]) -> Option<Mesh> {
     let mut mesh = mesh_or_skip().await?;
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), archive(&layers, &serde_json::json!({}))).unwrap();
-    let image = printed(
-        &mesh,
-        &["image", "add", "-q", file.path().to_str().unwrap()],
-    )
-    .await;
+    std::fs::write(file.path(), archive(layers, &serde_json::json!({}))).unwrap();
+    let path = file.path().to_str().unwrap();
+    let image = printed(&mesh, &["image", "add", "-q", path]).await;
     let sidecar = &mut mesh.node_mut(1).sidecar;
-    sidecar.set_variable(
-        "TIMEROSE_LAMBDA__IMAGES",
-        format!("{{\"python3.x\"=\"{image}\"}}"),
-    );
+    let images = format!("{{\"{runtime}\"=\"{image}\"}}");
+    sidecar.set_variable("TIMEROSE_LAMBDA__IMAGES", images);
     sidecar.restart().await.unwrap();
     until("the second node offers the runtime", async || {
         let nodes = mesh.client(0).nodes().await.unwrap();
-        let offered = |kinds: &Vec<String>| kinds.iter().any(|kind| kind == "python3.x");
+        let offered = |kinds: &Vec<String>| kinds.iter().any(|kind| kind == runtime);
         let offering = nodes
             .iter()
             .filter(|node| node.runtimes.get("lambda").is_some_and(offered));
