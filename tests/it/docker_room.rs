@@ -106,11 +106,6 @@ impl Room {
         self.docker.run(attempt, CancellationToken::new()).await
     }
 
-    /// What a line of shell says.
-    pub(crate) async fn said(&self, line: &str) -> String {
-        text(&self.run(self.shell(line)).await.unwrap())
-    }
-
     pub(crate) async fn fault(&self, attempt: Attempt) -> Fault {
         match self.run(attempt).await {
             Err(Error::User(fault)) => fault,

@@ -46,7 +46,7 @@ mod node_disk;
 mod node_durable;
 mod node_errors;
 mod node_follow;
-mod node_hostile;
+mod node_refused;
 mod node_search;
 mod node_whole;
 mod sandbox_component;

@@ -1,9 +1,6 @@
 //! A whole node: `timerose daemon` itself beside a fake Kubo.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 use timerose::{
@@ -102,13 +99,6 @@ impl WholeNode {
         kib.sum::<u64>() << 10
     }
 
-    /// What attempts left: all but empty folders, which the next ones use.
-    pub(crate) fn left_by_attempts(&self) -> Vec<PathBuf> {
-        let mut left = files_below(&self.sidecar.home().join("work"));
-        left.sort();
-        left
-    }
-
     /// Submits `request`, waits until an executor took it and then until it
     /// went well.
     pub(crate) async fn place(&self, request: &InvokeRequest) -> Placed {
@@ -127,15 +117,4 @@ impl WholeNode {
         }
         placed.expect("it was placed")
     }
-}
-
-/// Whatever is below a folder that is no folder itself.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let below = paths.map(|path| match path.is_dir() && !path.is_symlink() {
-        true => files_below(&path),
-        false => vec![path],
-    });
-    below.flatten().collect()
 }

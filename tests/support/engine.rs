@@ -14,14 +14,24 @@ const DEFAULT: &str = "/var/run/docker.sock";
 /// Debian's package `busybox-static`.
 const BUSYBOX: &str = "/bin/busybox";
 
+/// An engine's socket, if there is one.
+pub(crate) fn socket() -> Option<PathBuf> {
+    let socket = named();
+    let answers = std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    answers.then_some(socket)
+}
+
+fn named() -> PathBuf {
+    let named = std::env::var("DOCKER_HOST").unwrap_or_default();
+    PathBuf::from(named.strip_prefix("unix://").unwrap_or(DEFAULT))
+}
+
 /// An engine's socket, or a note that there is none.
 pub(crate) fn engine_or_skip() -> Option<PathBuf> {
-    let named = std::env::var("DOCKER_HOST").unwrap_or_default();
-    let socket = PathBuf::from(named.strip_prefix("unix://").unwrap_or(DEFAULT));
-    if std::os::unix::net::UnixStream::connect(&socket).is_err() {
-        skip(&format!("no container engine at {}", socket.display()));
+    let Some(socket) = socket() else {
+        skip(&format!("no container engine at {}", named().display()));
         return None;
-    }
+    };
     if !Path::new(BUSYBOX).exists() {
         skip("there is no static BusyBox: apt install busybox-static");
         return None;
@@ -60,9 +70,9 @@ pub(crate) fn busybox() -> Vec<u8> {
     layer
         .append_data(&mut header, "bin/busybox", &program[..])
         .unwrap();
-    for name in [
-        "sh", "cat", "sleep", "id", "wc", "dd", "mkdir", "ln", "mknod", "nc", "wget",
-    ] {
+    let applets = std::process::Command::new(BUSYBOX).arg("--list").output();
+    let applets = String::from_utf8(applets.unwrap().stdout).unwrap();
+    for name in applets.lines().filter(|name| *name != "busybox") {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);

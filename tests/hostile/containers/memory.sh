@@ -1,0 +1,4 @@
+# ends: user
+# says: memory
+x=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+while :; do x=$x$x; done

@@ -1,0 +1,3 @@
+# ends: user
+# says: neither a file nor a directory
+mknod /out/pipe p

@@ -1,0 +1,12 @@
+;; A flood on standard error, which is cut and does no other harm.
+;; ends: deadline
+;; says: 1s
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func (export "_start")
+    (i32.store (i32.const 4) (i32.const 131072))
+    (loop $again
+      (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br $again))))

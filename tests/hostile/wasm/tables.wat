@@ -1,0 +1,9 @@
+;; ends: user
+;; says: table
+(module
+  (memory (export "memory") 1)
+  (table $t 1 funcref)
+  (func (export "_start")
+    (loop $again
+      (drop (table.grow $t (ref.null func) (i32.const 100)))
+      (br $again))))
