@@ -11,21 +11,23 @@ use tokio::time::timeout;
 
 use crate::{
     node_whole::WholeNode,
-    sandbox_room::{command, write},
+    sandbox_room::{command, sleep, write},
     support::fake_kubo::FakeNet,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for what was said to be seen, on a busy machine too.
+const THOUGHT: Duration = Duration::from_secs(3);
 
-/// Says hello, computes for a while, says more than one piece can hold.
+/// Says hello, thinks, says more than one piece can hold.
 fn talker() -> String {
     let hello = write("(i32.const 2)", "(i32.const 64)", "(i32.const 13)");
     let flood = write("(i32.const 2)", "(i32.const 64)", "(i32.const 60000)");
-    let think = "(local.set $n (i32.const 700000000))
-        (loop $again
-          (local.set $n (i32.sub (local.get $n) (i32.const 1)))
-          (br_if $again (local.get $n)))";
-    command(&["fd_write"], &format!("{hello} {think} {flood} {think}"))
+    let think = sleep(THOUGHT);
+    command(
+        &["fd_write", "poll_oneoff"],
+        &format!("{hello} {think} {flood} {think}"),
+    )
 }
 
 async fn start(node: &WholeNode) -> (Client, Record) {

@@ -10,9 +10,10 @@ use timerose::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox_room::{GRACE, Room, command, for_ever, write};
+use crate::sandbox_room::{GRACE, Room, command, for_ever, sleep, write};
 
 const MIB: u64 = 1 << 20;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_its_deadline() {
@@ -20,16 +21,6 @@ async fn an_endless_loop_ends_at_its_deadline() {
     room.must_reach_its_deadline(room.attempt(Abi::Wasi, &command(&[], &for_ever(""))))
         .await;
     room.close().await;
-}
-
-/// Sleeps for an hour by one `poll_oneoff` on the monotonic clock.
-fn sleeper() -> String {
-    command(
-        &["poll_oneoff"],
-        "(i32.store (i32.const 1040) (i32.const 1))
-         (i64.store (i32.const 1048) (i64.const 3600000000000))
-         (drop (call $poll_oneoff (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 8)))",
-    )
 }
 
 #[tokio::test]
@@ -42,7 +33,7 @@ async fn an_endless_host_call_ends_at_its_deadline() {
         "(i32.const 131072)",
     ));
     for wat in [
-        sleeper(),
+        command(&["poll_oneoff"], &sleep(HOUR)),
         command(&["random_get"], &random),
         command(&["fd_write"], &log),
     ] {
@@ -83,7 +74,8 @@ async fn a_guest_that_reads_nothing_ends_while_its_input_goes_on() {
 #[tokio::test]
 async fn a_cancelled_attempt_ends_at_once() {
     let room = Room::new();
-    for wat in [command(&[], &for_ever("")), sleeper()] {
+    let sleeper = command(&["poll_oneoff"], &sleep(HOUR));
+    for wat in [command(&[], &for_ever("")), sleeper] {
         let attempt = room.attempt(Abi::Wasi, &wat);
         room.warm_up(&attempt).await;
         let cancel = CancellationToken::new();

@@ -45,6 +45,7 @@ impl Room {
             work_dir: dir.path().join("work"),
             code_dir: dir.path().join("code"),
             max_processes: 2,
+            compile_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
         };
         std::fs::create_dir(&config.code_dir).unwrap();
@@ -211,6 +212,16 @@ pub(crate) fn write(fd: &str, from: &str, length: &str) -> String {
     format!(
         "(i32.store (i32.const 0) {from}) (i32.store (i32.const 4) {length})
          (drop (call $fd_write {fd} (i32.const 0) (i32.const 1) (i32.const 8)))"
+    )
+}
+
+/// WAT that sleeps by one `poll_oneoff` on the monotonic clock.
+pub(crate) fn sleep(time: Duration) -> String {
+    format!(
+        "(i32.store (i32.const 1040) (i32.const 1))
+         (i64.store (i32.const 1048) (i64.const {}))
+         (drop (call $poll_oneoff (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 8)))",
+        time.as_nanos()
     )
 }
 

@@ -74,12 +74,19 @@ async fn a_message_that_is_no_json_costs_a_subscription_and_no_invocation() {
     for one in &chaos {
         one.set(|faults| faults.garble = 0.05);
     }
-    load.run(0..100).await;
-    for one in &chaos {
-        let counts = one.counts();
-        assert!(counts.garbled > 0, "{counts:?}");
-        assert!(one.subscribed("/inbox/") > 1, "{counts:?}");
+    // How many messages there are, and which ones are hit, is chance.
+    let are_hit = || chaos.iter().all(|one| one.subscribed("/inbox/") > 1);
+    for hundred in 0..20 {
+        load.run(hundred * 100..(hundred + 1) * 100).await;
+        if are_hit() {
+            break;
+        }
     }
+    assert!(
+        are_hit(),
+        "{:?}",
+        chaos.iter().map(Chaos::counts).collect::<Vec<_>>()
+    );
     load.is_right();
     mesh.end().await;
 }
