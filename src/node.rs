@@ -8,6 +8,8 @@ mod error;
 
 use std::{
     collections::BTreeMap,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -298,7 +300,9 @@ impl Folders {
         };
         let (code, compiled) = (home.path().join("code"), home.path().join("compiled"));
         for folder in [&work, &code, &compiled] {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            let mut shut = DirBuilder::new();
+            shut.recursive(true).mode(0o700);
+            shut.create(folder).map_err(failed)?;
         }
         scratch::clear(&work).map_err(failed)?;
         Ok(Self {

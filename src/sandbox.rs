@@ -17,6 +17,7 @@ mod capped;
 pub mod check;
 pub mod docker;
 mod error;
+mod folders;
 pub mod lambda;
 mod offers;
 pub(crate) mod scratch;

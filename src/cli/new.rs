@@ -81,8 +81,9 @@ impl Args {
     pub(super) fn run(self, cx: &Context) -> Result<(), Stop> {
         let template = self.template.name();
         let folder = self.folder.unwrap_or_else(|| PathBuf::from(&template));
-        let name = name(&folder)?;
-        must_be_free(&folder)?;
+        let another = format!("timerose new {template} my-words");
+        let name = name(&folder, &another)?;
+        must_be_free(&folder, &another)?;
         let mut made = Made {
             folder,
             name,
@@ -165,7 +166,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The function's name: the folder's, in letters that images may have too.
-fn name(folder: &Path) -> Result<String, Failure> {
+fn name(folder: &Path, another: &str) -> Result<String, Failure> {
     let absolute = std::path::absolute(folder).map_err(|e| file(folder, &e))?;
     let last = absolute.file_name().unwrap_or_default().to_string_lossy();
     let name = last.to_lowercase();
@@ -173,11 +174,14 @@ fn name(folder: &Path) -> Result<String, Failure> {
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_fit) {
         return Ok(name);
     }
-    Err(bad("bad_name", format!("{last:?} cannot name a function"))
-        .with_hint("A letter first, then letters, digits and hyphens: timerose new rust my-words"))
+    Err(
+        bad("bad_name", format!("{last:?} cannot name a function")).with_hint(format!(
+            "A letter first, then letters, digits and hyphens: {another}"
+        )),
+    )
 }
 
-fn must_be_free(folder: &Path) -> Result<(), Failure> {
+fn must_be_free(folder: &Path, another: &str) -> Result<(), Failure> {
     let has_something = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -185,9 +189,7 @@ fn must_be_free(folder: &Path) -> Result<(), Failure> {
     };
     if has_something {
         let message = format!("{} is not empty", folder.display());
-        return Err(
-            bad("exists", message).with_hint("Give another folder: timerose new rust my-words")
-        );
+        return Err(bad("exists", message).with_hint(format!("Give another folder: {another}")));
     }
     Ok(())
 }

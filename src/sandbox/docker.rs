@@ -24,6 +24,7 @@ use super::{
     Attempt, Error, Fault, Output, Program, Sandbox, Usage,
     capped::{Log, Out},
     error::of_io,
+    folders::{self, NOBODY},
     tree,
 };
 use crate::task::Tasks;
@@ -32,7 +33,6 @@ mod archive;
 mod canary;
 mod container;
 mod engine;
-mod folders;
 mod images;
 mod settings;
 
@@ -46,8 +46,6 @@ pub(super) use settings::{Bind, Declared, Spec};
 
 /// How long after a failure an engine is looked for again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// Nobody's ids, as the kernel has them.
-const NOBODY: &str = "65534:65534";
 
 /// How [`Docker`] works.
 #[derive(Clone, Debug)]
@@ -272,7 +270,7 @@ impl Sandbox for Docker {
 fn common(config: &Config, engine: &Engine) -> Common {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     let user = match uid.is_root() || engine.has_user_namespaces {
-        true => NOBODY.to_owned(),
+        true => format!("{NOBODY}:{NOBODY}"),
         false => format!("{}:{}", uid.as_raw(), gid.as_raw()),
     };
     #[expect(clippy::cast_possible_truncation, reason = "a few processors")]

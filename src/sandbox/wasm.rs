@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt, Error, Fault, Module, Output, Program, Sandbox, Stdout, error::of_io, owner_folder,
-    tree,
+    Attempt, Error, Fault, Module, Output, Program, Sandbox, Stdout, error::of_io, folders,
+    owner_folder, tree,
 };
 use crate::{model::Abi, task::Tasks};
 
@@ -131,6 +131,7 @@ impl Wasm {
             () = cancel.cancelled() => return Err(Error::Cancelled),
             lease = self.pool.lease(&attempt.owner) => lease?,
         };
+        folders::hand_over(&attempt).map_err(of_io)?;
         let (small, feed) = stdin.open(&work).map_err(of_io)?;
         let fifo = feed.as_ref().map(input::Fifo::path);
         let mut request = self.request((attempt, module), small, fifo);

@@ -232,6 +232,30 @@ fn files(id: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn where_this_is_root_the_process_is_nobody_and_has_no_folder_but_its_places() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip::skip("only root can start a process of another user");
+    }
+    let room = Room::new();
+    room.run(one(&room, "a")).await.unwrap();
+    let id = children(&room)[0];
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
+    assert_eq!(
+        of("Uid:").unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["65534"; 4]
+    );
+    assert_eq!(of("CapEff:").unwrap().trim(), "0000000000000000");
+    let mounts = std::fs::read_to_string(format!("/proc/{id}/mountinfo")).unwrap();
+    let places = mounts.lines().map(|line| line.split(' ').nth(4).unwrap());
+    let foreign: Vec<_> = places
+        .filter(|place| *place != "/" && !place.starts_with(room.dir().to_str().unwrap()))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    room.close().await;
+}
+
+#[tokio::test]
 async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     let room = Room::new();
     let _open = std::fs::File::open(env!("CARGO_BIN_EXE_timerose")).unwrap();
@@ -268,6 +292,15 @@ async fn the_process_has_neither_environment_nor_files_of_its_parent() {
     room.close().await;
 }
 
+/// To the user that the process has where this one is root.
+fn give_away(folder: &std::path::Path) {
+    if rustix::process::geteuid().is_root() {
+        let mut command = std::process::Command::new("chown");
+        let given = command.args(["-R", "65534:65534"]).arg(folder).status();
+        assert!(given.unwrap().success());
+    }
+}
+
 #[tokio::test]
 async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
     let room = Room::new();
@@ -280,6 +313,7 @@ async fn the_process_ends_with_its_control_pipe_even_while_a_guest_loops() {
         "fuel": null, "pure": false,
     });
     let body = request.to_string().into_bytes();
+    give_away(room.dir());
     let mut child = Command::new(env!("CARGO_BIN_EXE_timerose"))
         .arg("sandbox-worker")
         .arg("--read")

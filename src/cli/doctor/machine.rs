@@ -51,8 +51,12 @@ fn guests() -> Check {
 }
 
 fn probe() -> std::io::Result<Probe> {
+    let place = tempfile::tempdir()?;
     let mut process = std::process::Command::new(program()?);
-    let said = process.args(["sandbox-worker", "--probe"]).output()?;
+    process
+        .args(["sandbox-worker", "--probe", "--write"])
+        .arg(place.path());
+    let said = process.output()?;
     serde_json::from_slice(&said.stdout).map_err(Into::into)
 }
 

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender, sync::Notify};
 
-use crate::sandbox::{Input, SMALL_BYTES};
+use crate::sandbox::{Input, SMALL_BYTES, folders};
 
 /// Asked for, not required: users without privileges may get less.
 #[cfg(target_os = "linux")]
@@ -71,6 +71,7 @@ impl Fifo {
     fn open(work: &Path, stream: Input) -> io::Result<Self> {
         let path = work.join("stdin");
         make(&path)?;
+        folders::own(&path)?;
         let file = File::options().read(true).write(true).open(&path)?;
         #[cfg(target_os = "linux")]
         let _smaller_is_fine = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{process::Process, worker::Places};
 use crate::{
-    sandbox::{Error, error::of_io, owner_folder},
+    sandbox::{Error, error::of_io, folders, owner_folder},
     task::Tasks,
 };
 
@@ -59,7 +59,9 @@ impl Roots {
                 .recursive(true)
                 .mode(0o700)
                 .create(folder)?;
+            folders::own(folder)?;
         }
+        folders::enter(&self.code)?;
         Ok(Places {
             read: vec![self.code.clone()],
             write,

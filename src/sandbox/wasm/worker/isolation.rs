@@ -14,6 +14,8 @@ mod calls;
 mod escape;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod user;
 
 /// The places of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ impl Places {
 /// How far a process is isolated, as `doctor` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
+    /// It is nobody, and sees no folder but its places; none where this program
+    /// is not root, which alone can become another user.
+    pub user: Option<bool>,
     /// It has a network namespace of its own, with nothing in it, and no rights
     /// over anything outside its user namespace.
     pub namespaces: bool,
@@ -48,20 +53,22 @@ pub struct Level {
 }
 
 impl Level {
-    /// All that there is.
+    /// All that can be had.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.namespaces && self.files && self.calls
+        !matches!(self.user, Some(false)) && self.namespaces && self.files && self.calls
     }
 
     /// For people.
     #[must_use]
     pub fn describe(&self) -> String {
+        let user = self.user.map(|has| (has, "own user"));
         let parts = [
             (self.namespaces, "own namespaces"),
             (self.files, "Landlock"),
             (self.calls, "seccomp"),
         ];
+        let parts: Vec<_> = user.into_iter().chain(parts).collect();
         let has = |wanted: bool| {
             let found = parts.iter().filter(|(has, _)| *has == wanted);
             let found: Vec<_> = found.map(|(_, name)| *name).collect();
@@ -79,8 +86,10 @@ impl Level {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn isolate(places: &Places) -> Level {
+    let user = user::change(places);
     Level {
-        namespaces: namespaces(),
+        user,
+        namespaces: user == Some(true) || namespaces(),
         files: files::restrict(places),
         calls: calls::restrict(),
     }
@@ -122,18 +131,19 @@ mod tests {
 
     #[test]
     fn a_level_says_what_there_is_and_what_is_not() {
-        let level = |namespaces, files| Level {
+        let level = |namespaces, files: bool| Level {
+            user: files.then_some(namespaces),
             namespaces,
             files,
             calls: true,
         };
         assert_eq!(
             level(true, true).describe(),
-            "own namespaces, Landlock, seccomp"
+            "own user, own namespaces, Landlock, seccomp"
         );
         assert_eq!(
             level(false, true).describe(),
-            "Landlock, seccomp, without own namespaces"
+            "Landlock, seccomp, without own user, own namespaces"
         );
         assert_eq!(
             Level::default().describe(),
