@@ -79,6 +79,19 @@ impl Load {
         times
     }
 
+    /// Calls until the faults have shown: how many messages carry the calls, and
+    /// which of them are hit, is chance.
+    async fn run_until(&self, have_shown: impl Fn() -> bool) {
+        for _ in 0..10 {
+            let next = self.asked();
+            self.run(next..next + 200).await;
+            if have_shown() {
+                return;
+            }
+        }
+        panic!("the faults never showed");
+    }
+
     async fn call(&self, number: u64) -> Duration {
         self.asked
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
