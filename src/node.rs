@@ -300,9 +300,8 @@ impl Folders {
         };
         let (code, compiled) = (home.path().join("code"), home.path().join("compiled"));
         for folder in [&work, &code, &compiled] {
-            let mut shut = DirBuilder::new();
-            shut.recursive(true).mode(0o700);
-            shut.create(folder).map_err(failed)?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(failed)?;
         }
         scratch::clear(&work).map_err(failed)?;
         Ok(Self {

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     kubo,
     model::Class,
+    sandbox::scratch::Scratch,
     wire::{Refusal, oci},
 };
 
@@ -111,10 +112,7 @@ impl Images {
             }
             _ => bad(&format!("the archive could not be read: {e}")),
         };
-        let folder = tempfile::Builder::new()
-            .prefix("image-")
-            .tempdir_in(&self.work_dir)
-            .map_err(failed)?;
+        let folder = Scratch::new("image-", &self.work_dir).map_err(failed)?;
         let (target, max_bytes) = (folder.path().to_owned(), self.max_bytes);
         let read = piped(archive, move |pieces| {
             layout::write(pieces, &target, max_bytes)
@@ -142,10 +140,7 @@ impl Images {
     /// `user` when it cannot be unpacked, `node` when Kubo or the disk failed.
     pub(crate) async fn add_folder(&self, archive: ByteStream) -> Result<AddedFolder, Failure> {
         let failed = |e: std::io::Error| bad_folder(&e);
-        let folder = tempfile::Builder::new()
-            .prefix("code-")
-            .tempdir_in(&self.work_dir)
-            .map_err(failed)?;
+        let folder = Scratch::new("code-", &self.work_dir).map_err(failed)?;
         let (target, max) = (folder.path().to_owned(), self.max_bytes);
         let read = piped(archive, move |pieces| unpack::write(pieces, &target, max));
         let unpacked = read.await.map_err(failed)?.map_err(failed)?;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Attempt, Error, Fault, Output, Program, Sandbox, Usage,
+    Attempt, Error, Output, Program, Sandbox, Usage,
     capped::{Log, Out},
     error::of_io,
     folders::{self, NOBODY},
@@ -366,17 +366,14 @@ impl Containers {
     ) -> Result<Output, Error> {
         let (written, stdout) = said.into_stdout().map_err(of_io)?;
         let out = work.join("out");
-        let (root, room) = (out.clone(), limit.saturating_sub(written));
+        let root = out.clone();
         let measured = self
             .tasks
-            .spawn_blocking(move || tree::measure(&root, room));
+            .spawn_blocking(move || tree::measure(&root, written, limit));
         let measured = measured
             .await
             .map_err(|e| of_io(std::io::Error::other(e)))?;
-        let size = measured.map_err(of_io)?.map_err(|fault| match fault {
-            Fault::OutputTooLarge { .. } => Fault::OutputTooLarge { limit },
-            other => other,
-        })?;
+        let size = measured.map_err(of_io)??;
         Ok(Output {
             stdout,
             out_dir: (size.entries > 0).then_some(out),

@@ -25,12 +25,13 @@ pub(super) struct Size {
 }
 
 /// Sums up `root`. Entries that vanish meanwhile do not count; an absent root
-/// is empty. Gives up early at `limit` bytes.
+/// is empty. Gives up early at `limit` bytes, of which `elsewhere` were written
+/// elsewhere.
 ///
 /// # Errors
 /// A fault for output over the limit or of another kind than file and
 /// directory, in the inner result; reading failures in the outer one.
-pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>> {
+pub(super) fn measure(root: &Path, elsewhere: u64, limit: u64) -> io::Result<Result<Size, Fault>> {
     let mut size = Size::default();
     let mut pending = vec![(root.to_owned(), 0)];
     while let Some((directory, depth)) = pending.pop() {
@@ -63,7 +64,7 @@ pub(super) fn measure(root: &Path, limit: u64) -> io::Result<Result<Size, Fault>
                     .to_string();
                 return Ok(Err(Fault::BadOutput { path }));
             }
-            if size.bytes > limit || size.entries > MAX_ENTRIES {
+            if size.bytes.saturating_add(elsewhere) > limit || size.entries > MAX_ENTRIES {
                 return Ok(Err(Fault::OutputTooLarge { limit }));
             }
         }
@@ -77,7 +78,7 @@ pub(super) async fn watch(tasks: &Tasks, out: PathBuf, limit: u64) -> Error {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let root = out.clone();
-        match tasks.spawn_blocking(move || measure(&root, limit)).await {
+        match tasks.spawn_blocking(move || measure(&root, 0, limit)).await {
             Ok(Ok(Err(fault @ (Fault::OutputTooLarge { .. } | Fault::OutputTooDeep { .. })))) => {
                 return Error::User(fault);
             }
@@ -106,7 +107,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("d")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("d/l")).unwrap();
-        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        let fault = measure(root.path(), 0, 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::BadOutput { path: "d/l".into() });
     }
 
@@ -115,9 +116,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let longest = root.path().join("a/".repeat(MAX_DEPTH));
         fs::create_dir_all(&longest).unwrap();
-        measure(root.path(), 10).unwrap().unwrap();
+        measure(root.path(), 0, 10).unwrap().unwrap();
         fs::create_dir(longest.join("a")).unwrap();
-        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        let fault = measure(root.path(), 0, 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::OutputTooDeep { limit: MAX_DEPTH });
     }
 
@@ -130,7 +131,7 @@ mod tests {
             rustix::fs::mkdirat(&folder, &name, Mode::RWXU).unwrap();
             folder = rustix::fs::openat(&folder, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
         }
-        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        let fault = measure(root.path(), 0, 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::OutputTooDeep { limit: MAX_DEPTH });
     }
 
@@ -141,10 +142,10 @@ mod tests {
             .unwrap()
             .set_len(11)
             .unwrap();
-        let fault = measure(root.path(), 10).unwrap().unwrap_err();
+        let fault = measure(root.path(), 0, 10).unwrap().unwrap_err();
         assert_eq!(fault, Fault::OutputTooLarge { limit: 10 });
         assert_eq!(
-            measure(root.path(), 11).unwrap().unwrap(),
+            measure(root.path(), 0, 11).unwrap().unwrap(),
             Size {
                 bytes: 11,
                 entries: 1

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bollard::query_parameters::ListContainersOptionsBuilder;
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code as Hash, MultihashDigest};
@@ -116,16 +115,7 @@ impl Room {
     /// Containers of this room, running or not.
     pub(crate) async fn containers(&self) -> usize {
         let label = format!("timerose.home={}", self.home);
-        let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        self.engine()
-            .list_containers(Some(options))
-            .await
-            .unwrap()
-            .len()
+        engine::containers(&self.socket, &label).await
     }
 
     /// The engine itself.

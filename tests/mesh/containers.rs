@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use serde_json::Value;
 use timerose::compute::{Failure, Finished, InvokeRequest};
 
 use crate::support::{
@@ -12,22 +13,24 @@ use crate::support::{
 
 const MIB: u64 = 1 << 20;
 
-/// Settings of nodes with containers on the engine at `socket`.
-pub(crate) fn engine_settings(socket: &Path) -> [(&str, &str); 2] {
-    let socket = socket.to_str().unwrap();
-    [(DOCKER, "true"), ("TIMEROSE_DOCKER__SOCKET", socket)]
-}
-
 /// Two nodes with containers, if there is an engine.
 pub(crate) async fn mesh_or_skip() -> Option<Mesh> {
+    nodes_or_skip(2).await
+}
+
+/// So many nodes with containers, if there is an engine.
+pub(crate) async fn nodes_or_skip(count: usize) -> Option<Mesh> {
     let socket = engine_or_skip()?;
-    let mesh = Mesh::with_settings(2, &engine_settings(&socket)).await;
-    until("containers run on both nodes", async || {
-        let one = mesh.client(0).node().await.unwrap().lacking;
-        let other = mesh.client(1).node().await.unwrap().lacking;
-        one.is_empty() && other.is_empty()
-    })
-    .await;
+    let socket = socket.to_str().unwrap();
+    let settings = [(DOCKER, "true"), ("TIMEROSE_DOCKER__SOCKET", socket)];
+    let mesh = Mesh::with_settings(count, &settings).await;
+    for index in 0..count {
+        until("containers run on every node", async || {
+            let node = mesh.client(index).node().await.unwrap();
+            node.lacking.is_empty()
+        })
+        .await;
+    }
     Some(mesh)
 }
 
@@ -38,11 +41,20 @@ pub(crate) async fn printed(mesh: &Mesh, arguments: &[&str]) -> String {
     String::from_utf8(said.stdout).unwrap().trim().to_owned()
 }
 
-/// Stores an image of these layers on node 0.
+/// Stores an image of these layers on node 0 that says its mark.
 async fn add(mesh: &Mesh, layers: &[Vec<u8>]) -> String {
+    add_image(
+        mesh,
+        layers,
+        &serde_json::json!({"Cmd": ["/bin/cat", "/mark"]}),
+    )
+    .await
+}
+
+/// Stores an image of these layers, run as `about` says, on node 0.
+pub(crate) async fn add_image(mesh: &Mesh, layers: &[Vec<u8>], about: &Value) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let about = serde_json::json!({"Cmd": ["/bin/cat", "/mark"]});
-    std::fs::write(file.path(), archive(layers, &about)).unwrap();
+    std::fs::write(file.path(), archive(layers, about)).unwrap();
     printed(mesh, &["image", "add", "-q", file.path().to_str().unwrap()]).await
 }
 
@@ -121,9 +133,9 @@ async fn a_container_is_given_files_and_arguments_and_its_faults_come_back() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), "12345").unwrap();
     let path = folder.path().to_str().unwrap();
-    let input = mesh.node(0).kubo.ipfs(&["add", "-Qr", path]).await.unwrap();
+    let input = mesh.ipfs(0, &["add", "-Qr", path]).await;
     let request = InvokeRequest {
-        input: Some(input.trim().to_owned()),
+        input: Some(input),
         args: vec!["word".to_owned(), "0".to_owned()],
         function: function.clone(),
         executor: Some(mesh.peer(1)),

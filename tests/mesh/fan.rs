@@ -29,8 +29,7 @@ async fn add(mesh: &Mesh, node: usize, bytes: &[u8], options: &[&str]) -> String
     std::fs::write(file.path(), bytes).unwrap();
     let path = [file.path().to_str().unwrap()];
     let command = [&RECIPE[..], options, &path].concat();
-    let said = mesh.node(node).kubo.ipfs(&command).await.unwrap();
-    said.trim().to_owned()
+    mesh.ipfs(node, &command).await
 }
 
 /// Deploys an example as a function of IPFS-FAN: bytecode, then manifest.

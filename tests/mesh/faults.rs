@@ -43,14 +43,7 @@ async fn an_invocation_survives_the_death_of_its_executor() {
             "--cid-version=1",
             file.to_str().unwrap(),
         ];
-        input = mesh
-            .node(index)
-            .kubo
-            .ipfs(&add)
-            .await
-            .unwrap()
-            .trim()
-            .to_owned();
+        input = mesh.ipfs(index, &add).await;
     }
     let request = InvokeRequest {
         function,

@@ -15,11 +15,8 @@ use tokio_stream::StreamExt;
 
 use self::left::Left;
 use crate::{
-    containers::{engine_settings, printed},
-    support::{
-        engine::{archive, busybox, engine_or_skip},
-        mesh::{Mesh, until},
-    },
+    containers::{add_image, nodes_or_skip},
+    support::{engine::busybox, mesh::Mesh},
 };
 
 const WALL: Duration = Duration::from_secs(1);
@@ -85,13 +82,7 @@ struct Ground {
 impl Ground {
     /// One with containers, if there is an engine.
     async fn with_engine_or_skip() -> Option<Self> {
-        let socket = engine_or_skip()?;
-        let mesh = Mesh::with_settings(1, &engine_settings(&socket)).await;
-        until("containers run", async || {
-            mesh.client(0).node().await.unwrap().lacking.is_empty()
-        })
-        .await;
-        Some(Self::of(mesh).await)
+        Some(Self::of(nodes_or_skip(1).await?).await)
     }
 
     async fn of(mesh: Mesh) -> Self {
@@ -209,10 +200,7 @@ async fn hostile_containers_end_in_time_and_leave_nothing() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("image.tar");
-    std::fs::write(&file, archive(&[busybox()], &serde_json::json!({}))).unwrap();
-    let add = ["image", "add", "-q", file.to_str().unwrap()];
-    let image = printed(&ground.mesh, &add).await;
+    let image = add_image(&ground.mesh, &[busybox()], &serde_json::json!({})).await;
     let mut wrong = Vec::new();
     for guest in Guest::all("containers") {
         let description = serde_json::json!({

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use timerose::compute::{Failure, Finished, InvokeRequest};
 
 use crate::{
-    containers::{mesh_or_skip, printed},
+    containers::{add_image, mesh_or_skip, printed},
     support::{
         engine::{archive, busybox, layer},
         mesh::{Mesh, invoke_over, until},
@@ -36,10 +36,7 @@ pub(crate) async fn nodes_or_skip() -> Option<Mesh> {
 /// Two nodes, of which the second has an image of these layers for `runtime`.
 pub(crate) async fn offering_or_skip(runtime: &str, layers: &[Vec<u8>]) -> Option<Mesh> {
     let mut mesh = mesh_or_skip().await?;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), archive(layers, &serde_json::json!({}))).unwrap();
-    let path = file.path().to_str().unwrap();
-    let image = printed(&mesh, &["image", "add", "-q", path]).await;
+    let image = add_image(&mesh, layers, &serde_json::json!({})).await;
     let sidecar = &mut mesh.node_mut(1).sidecar;
     let images = format!("{{\"{runtime}\"=\"{image}\"}}");
     sidecar.set_variable("TIMEROSE_LAMBDA__IMAGES", images);

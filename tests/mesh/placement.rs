@@ -55,14 +55,7 @@ async fn spread(mesh: &Mesh, holder: usize, decoy: usize) -> String {
     make_input(folder.path());
     let path = folder.path().to_str().unwrap();
     let add = ["add", "--recursive", "--quieter", "--cid-version=1", path];
-    let input = mesh
-        .node(holder)
-        .kubo
-        .ipfs(&add)
-        .await
-        .unwrap()
-        .trim()
-        .to_owned();
+    let input = mesh.ipfs(holder, &add).await;
     let decoy = &mesh.node(decoy).kubo;
     decoy.ipfs(&["ls", &input]).await.unwrap();
     for file in ["000", "001", "002"] {
@@ -137,14 +130,7 @@ async fn local_only_wants_proof_and_says_what_nobody_holds() {
         "--cid-version=1",
         path,
     ];
-    let input = mesh
-        .node(1)
-        .kubo
-        .ipfs(&add)
-        .await
-        .unwrap()
-        .trim()
-        .to_owned();
+    let input = mesh.ipfs(1, &add).await;
     let wordcount = include_bytes!("../../examples/wordcount/wordcount.wasm");
     let function = mesh.deploy(0, wordcount).await;
     let local = InvokeRequest {
@@ -155,8 +141,8 @@ async fn local_only_wants_proof_and_says_what_nobody_holds() {
     let finished = mesh.invoke(0, &local).await.unwrap();
     assert_eq!(finished.executor, mesh.peer(1), "a whole walk is proof too");
     let file = format!("{input}/000.txt");
-    let gone = mesh.node(1).kubo.ipfs(&["resolve", &file]).await.unwrap();
-    let gone = gone.trim().trim_start_matches("/ipfs/");
+    let gone = mesh.ipfs(1, &["resolve", &file]).await;
+    let gone = gone.trim_start_matches("/ipfs/");
     mesh.node(1)
         .kubo
         .ipfs(&["block", "rm", gone])

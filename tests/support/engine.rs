@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use sha2::{Digest as _, Sha256};
 
 use super::skip::skip;
@@ -48,6 +49,17 @@ pub(crate) fn engine(socket: &Path) -> bollard::Docker {
     bollard::Docker::connect_with_unix(socket.to_str().unwrap(), 30, &version).unwrap()
 }
 
+/// How many containers an engine has with `label`, running or not.
+pub(crate) async fn containers(socket: &Path, label: &str) -> usize {
+    let filters = std::collections::HashMap::from([("label", vec![label])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let listed = engine(socket).list_containers(Some(options)).await;
+    listed.unwrap().len()
+}
+
 /// A layer of an image: a TAR archive of files with their modes.
 pub(crate) fn layer(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
@@ -87,10 +99,7 @@ pub(crate) fn busybox() -> Vec<u8> {
 /// The configuration of an image of these layers; `config` is its part of that
 /// name, as JSON.
 pub(crate) fn config(layers: &[Vec<u8>], config: &serde_json::Value) -> Vec<u8> {
-    let digests: Vec<_> = layers
-        .iter()
-        .map(|layer| format!("sha256:{}", hex(layer)))
-        .collect();
+    let digests: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
     let config = serde_json::json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
@@ -121,6 +130,7 @@ pub(crate) fn archive(layers: &[Vec<u8>], about: &serde_json::Value) -> Vec<u8> 
     layer(&files)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    timerose::wire::hex(&Sha256::digest(bytes))
+/// How images name bytes.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", timerose::wire::hex(&Sha256::digest(bytes)))
 }

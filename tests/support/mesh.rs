@@ -151,6 +151,12 @@ impl Mesh {
         ended.expect("the command ends").unwrap()
     }
 
+    /// What Kubo's program says beside a node, without the line's end.
+    pub(crate) async fn ipfs(&self, index: usize, arguments: &[&str]) -> String {
+        let said = self.node(index).kubo.ipfs(arguments).await.unwrap();
+        said.trim().to_owned()
+    }
+
     /// Deploys WAT or WASM on a node; gives the function's CID.
     pub(crate) async fn deploy(&self, index: usize, code: &[u8]) -> String {
         let code = Code::Bytes(wat::parse_bytes(code).unwrap().into_owned().into());

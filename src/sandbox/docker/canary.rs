@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::Limits,
-    sandbox::{Attempt, Container, Error, Program, error::of_io},
+    sandbox::{Attempt, Container, Error, Program, error::of_io, scratch::Scratch},
     wire::{hex, oci::ARCHITECTURE},
 };
 
@@ -51,10 +51,7 @@ pub(super) async fn sing(
     }
     let text = |error: Error| format!("the self-test of containers failed: {error}");
     let image = image(containers).await.map_err(text)?;
-    let place = tempfile::Builder::new()
-        .prefix("canary-")
-        .tempdir_in(folder);
-    let place = place.map_err(|e| text(of_io(e)))?;
+    let place = Scratch::new("canary-", folder).map_err(|e| text(of_io(e)))?;
     let nonce = ulid::Ulid::new().to_string();
     let attempt = attempt(containers, place.path(), (&image, &nonce), forbidden)
         .map_err(|e| text(of_io(e)))?;

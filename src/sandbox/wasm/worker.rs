@@ -133,16 +133,7 @@ fn attempt(
         usage.cold = compile.is_some();
         let out = request.work.join("out");
         let (written, small) = stdout.finish()?;
-        let out_bytes = request.limits.output_bytes.saturating_sub(written);
-        let size =
-            crate::sandbox::tree::measure(&out, out_bytes)?.map_err(|fault| match fault {
-                crate::sandbox::Fault::OutputTooLarge { .. } => {
-                    crate::sandbox::Fault::OutputTooLarge {
-                        limit: request.limits.output_bytes,
-                    }
-                }
-                other => other,
-            })?;
+        let size = crate::sandbox::tree::measure(&out, written, request.limits.output_bytes)??;
         Ok(Success {
             stdout: small.map(Blob),
             has_out: size.entries > 0,

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use sha2::Digest as _;
 use timerose::{compute::InvokeRequest, model::Class};
 use tokio::time::Instant;
 
 use super::{CONTAINER_GRACE, End, Ground, request};
 use crate::support::{
-    engine::{busybox, config, layer},
+    engine::{busybox, config, digest, layer},
     mesh::Mesh,
 };
 
@@ -88,29 +87,14 @@ async fn node(mesh: &Mesh, data: &[u8], child: &str, links: u64, are_named: bool
         "--store-codec=dag-pb",
         file.path().to_str().unwrap(),
     ];
-    mesh.node(0)
-        .kubo
-        .ipfs(&put)
-        .await
-        .unwrap()
-        .trim()
-        .to_owned()
+    mesh.ipfs(0, &put).await
 }
 
-/// A folder in folders, a hundred times at each depth.
-async fn folders(mesh: &Mesh, depth: u32) -> String {
+/// A folder in folders, so deep, so often at each depth.
+async fn folders(mesh: &Mesh, depth: u32, often: u64) -> String {
     let mut child = node(mesh, &FOLDER, "", 0, true).await;
     for _ in 0..depth {
-        child = node(mesh, &FOLDER, &child, 100, true).await;
-    }
-    child
-}
-
-/// A folder in a folder, so deep.
-async fn nested(mesh: &Mesh, depth: u32) -> String {
-    let mut child = node(mesh, &FOLDER, "", 0, true).await;
-    for _ in 0..depth {
-        child = node(mesh, &FOLDER, &child, 1, true).await;
+        child = node(mesh, &FOLDER, &child, often, true).await;
     }
     child
 }
@@ -126,14 +110,7 @@ async fn file(mesh: &Mesh, depth: u32) -> String {
         "--cid-version=1",
         file.path().to_str().unwrap(),
     ];
-    let mut child = mesh
-        .node(0)
-        .kubo
-        .ipfs(&add)
-        .await
-        .unwrap()
-        .trim()
-        .to_owned();
+    let mut child = mesh.ipfs(0, &add).await;
     for _ in 0..depth {
         child = node(mesh, &file_of(100, size), &child, 100, false).await;
         size *= 100;
@@ -184,9 +161,9 @@ async fn inputs_that_grow_when_they_are_read_end_in_time() {
     let many = node(mesh, &FOLDER, &file(mesh, 1).await, 100, true).await;
     for (input, class, says) in [
         (large.clone(), Class::User, "output"),
-        (folders(mesh, 4).await, Class::User, "100000 entries"),
+        (folders(mesh, 4, 100).await, Class::User, "100000 entries"),
         (
-            nested(mesh, 101).await,
+            folders(mesh, 101, 1).await,
             Class::User,
             "deeper than 100 levels",
         ),
@@ -248,12 +225,6 @@ fn sparse() -> Vec<u8> {
 async fn stored(mesh: &Mesh, layers: &[Vec<u8>]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let about = config(layers, &serde_json::json!({"Cmd": ["/bin/sh"]}));
-    let digest = |bytes: &[u8]| {
-        format!(
-            "sha256:{}",
-            timerose::wire::hex(&sha2::Sha256::digest(bytes))
-        )
-    };
     let put = |bytes: &[u8]| {
         let digest = digest(bytes);
         let path = folder.path().join("blobs").join(digest.replace(':', "/"));
@@ -272,13 +243,7 @@ async fn stored(mesh: &Mesh, layers: &[Vec<u8>]) -> String {
         "--cid-version=1",
         folder.path().to_str().unwrap(),
     ];
-    mesh.node(0)
-        .kubo
-        .ipfs(&add)
-        .await
-        .unwrap()
-        .trim()
-        .to_owned()
+    mesh.ipfs(0, &add).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

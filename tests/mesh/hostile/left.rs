@@ -3,12 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use bollard::query_parameters::ListContainersOptionsBuilder;
-
 use crate::{
     process::anonymous_bytes,
     support::{
-        engine::{engine, socket},
+        engine,
         mesh::{Mesh, until_within},
     },
 };
@@ -66,14 +64,11 @@ impl Left {
 
 /// Containers of a node, whatever became of them.
 async fn containers(peer: &str, home: &Path) -> usize {
-    let Some(socket) = socket() else { return 0 };
+    let Some(socket) = engine::socket() else {
+        return 0;
+    };
     let label = format!("timerose.home={peer} {}", home.join("work").display());
-    let filters = std::collections::HashMap::from([("label", vec![label.as_str()])]);
-    let options = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&filters);
-    let listed = engine(&socket).list_containers(Some(options.build())).await;
-    listed.unwrap().len()
+    engine::containers(&socket, &label).await
 }
 
 /// Processes below a daemon: those in which modules run, when nothing does.
