@@ -66,7 +66,7 @@ fn mark() -> (String, Vec<u8>) {
 }
 
 /// Deploys a folder with this description on node 0.
-async fn deploy(mesh: &Mesh, description: &str) -> String {
+pub(crate) async fn deploy(mesh: &Mesh, description: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("timerose.toml"), description).unwrap();
     printed(mesh, &["deploy", "-q", folder.path().to_str().unwrap()]).await

@@ -1,13 +1,14 @@
 //! Lambda functions on real nodes: deployed by CID on one, run on another.
 
-use std::io::Write as _;
+use std::{fs::Permissions, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path};
 
+use tempfile::TempDir;
 use timerose::compute::{Failure, Finished, InvokeRequest};
 
 use crate::{
-    containers::{add_image, mesh_or_skip, printed},
+    containers::{add_image, deploy, mesh_or_skip, printed},
     support::{
-        engine::{archive, busybox, layer},
+        engine::{busybox, layer},
         mesh::{Mesh, invoke_over, until},
         runtimes::python_or_skip,
     },
@@ -72,20 +73,29 @@ pub(crate) async fn call(
 }
 
 /// A function of a folder, and the folder.
-pub(crate) async fn deployed(mesh: &Mesh) -> (String, std::path::PathBuf) {
-    let folder = tempfile::tempdir().unwrap().keep();
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&folder, open).unwrap();
-    std::fs::write(folder.join("app.py"), HANDLER).unwrap();
-    std::fs::write(folder.join("helper.py"), HELPER).unwrap();
-    let description = DESCRIPTION.replace("CODE", ".");
-    std::fs::write(folder.join("timerose.toml"), description).unwrap();
-    let function = printed(mesh, &["deploy", "-q", folder.to_str().unwrap()]).await;
+pub(crate) async fn deployed(mesh: &Mesh) -> (String, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    write_code(folder.path());
+    let function = deploy_from(mesh, folder.path(), ".").await;
     (function, folder)
 }
 
+/// The handler and what it imports.
+fn write_code(folder: &Path) {
+    std::fs::write(folder.join("app.py"), HANDLER).unwrap();
+    std::fs::write(folder.join("helper.py"), HELPER).unwrap();
+}
+
+/// Deploys what lies at `code` in a folder.
+async fn deploy_from(mesh: &Mesh, folder: &Path, code: &str) -> String {
+    let description = DESCRIPTION.replace("CODE", code);
+    std::fs::write(folder.join("timerose.toml"), description).unwrap();
+    printed(mesh, &["deploy", "-q", folder.to_str().unwrap()]).await
+}
+
 /// A zip of the code in a folder.
-fn zipped(source: &std::path::Path, path: &std::path::Path) {
+fn zipped(source: &Path, path: &Path) {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
     for name in ["app.py", "helper.py"] {
         zip.start_file(name, zip::write::SimpleFileOptions::default())
@@ -104,14 +114,11 @@ async fn a_folder_or_a_zip_is_deployed_by_cid_and_runs_where_its_runtime_is() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
     std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("app.py"), HANDLER).unwrap();
-    std::fs::write(source.join("helper.py"), HELPER).unwrap();
+    write_code(&source);
     zipped(&source, &folder.path().join("code.zip"));
     let mut functions = Vec::new();
     for code in ["source", "code.zip"] {
-        let description = DESCRIPTION.replace("CODE", code);
-        std::fs::write(folder.path().join("timerose.toml"), description).unwrap();
-        functions.push(printed(&mesh, &["deploy", "-q", folder.path().to_str().unwrap()]).await);
+        functions.push(deploy_from(&mesh, folder.path(), code).await);
     }
     assert_eq!(
         functions[0], functions[1],
@@ -168,13 +175,9 @@ async fn an_image_with_a_runtime_of_its_own_runs_by_its_cid() {
         "Entrypoint": ["/var/runtime/bootstrap"], "Env": ["_HANDLER=unused"], "WorkingDir": "/var/task",
     });
     let layers: Vec<_> = layers.into_iter().chain([code]).collect();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("image.tar");
-    std::fs::write(&file, archive(&layers, &about)).unwrap();
-    let image = printed(&mesh, &["image", "add", "-q", file.to_str().unwrap()]).await;
+    let image = add_image(&mesh, &layers, &about).await;
     let description = format!("[runtime.lambda]\nimage = \"{image}\"\nhandler = \"app.handler\"");
-    std::fs::write(folder.path().join("timerose.toml"), description).unwrap();
-    let function = printed(&mesh, &["deploy", "-q", folder.path().to_str().unwrap()]).await;
+    let function = deploy(&mesh, &description).await;
     let finished = call(&mesh, &function, "\"image\"", None).await.unwrap();
     assert_eq!(mesh.saved(0, &finished.invocation).await, "\"own image\"");
     mesh.end().await;
@@ -188,14 +191,10 @@ async fn the_convention_of_docker_lambda_works_as_a_plain_container() {
     let script =
         "#!/bin/sh\necho START >&2\necho \"{\\\"handler\\\": \\\"$1\\\", \\\"event\\\": $2}\"\n";
     let layers = [busybox(), layer(&[("entry", script.as_bytes(), 0o755)])];
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("image.tar");
     let about = serde_json::json!({"Entrypoint": ["/entry"]});
-    std::fs::write(&file, archive(&layers, &about)).unwrap();
-    let image = printed(&mesh, &["image", "add", "-q", file.to_str().unwrap()]).await;
+    let image = add_image(&mesh, &layers, &about).await;
     let description = format!("[runtime.docker]\nimage = \"{image}\"\ncommand = [\"app.handler\"]");
-    std::fs::write(folder.path().join("timerose.toml"), description).unwrap();
-    let function = printed(&mesh, &["deploy", "-q", folder.path().to_str().unwrap()]).await;
+    let function = deploy(&mesh, &description).await;
     let finished = call(&mesh, &function, r#"{"n": 1}"#, None).await.unwrap();
     assert_eq!(
         mesh.saved(0, &finished.invocation).await,

@@ -153,7 +153,7 @@ async fn a_warm_invocation_over_a_stream_adds_little_to_its_container() {
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let bare = Bare::serve(place.path()).await;
     let image = mesh.client(0).images().await.unwrap()[0].image.clone();
-    let body = container(&image, place.path(), &work, &folder);
+    let body = container(&image, place.path(), &work, folder.path());
     let engine = engine(&socket);
     let made = engine
         .create_container(None::<CreateContainerOptions>, body)
