@@ -43,6 +43,7 @@ mod source;
 mod storage;
 mod table;
 mod target;
+mod word;
 
 use std::{process::ExitCode, time::Duration};
 

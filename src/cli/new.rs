@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     context::Context,
     exit::{Stop, bad, file},
+    word::word,
 };
 use crate::compute::Failure;
 
@@ -143,7 +144,7 @@ impl Made {
 
     /// What to do with it, as a line for a shell.
     fn next(&self, template: Template) -> String {
-        let folder = self.folder.display();
+        let folder = word(&self.folder);
         let is_built = self.files.iter().any(|file| file == Path::new(PROGRAM));
         let build = match is_built {
             true => format!("{folder}/{PROGRAM} && "),

@@ -6,7 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use timerose::cli::dev::{KuboDaemon, folder, start_kubos};
 
-use crate::support::{mesh::until, skip::ipfs_or_skip};
+use crate::support::{
+    mesh::{Mesh, until},
+    skip::ipfs_or_skip,
+};
 
 const TOPIC: &str = "timerose/harness";
 
@@ -98,4 +101,12 @@ async fn a_program_that_is_not_there_is_named_with_a_hint() {
         .unwrap_err();
     assert!(error.to_string().contains("no-such-ipfs"), "{error}");
     assert!(error.hint().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_nothing_wrong_with_a_temporary_node() {
+    let mesh = Mesh::start(1).await;
+    let doctor = mesh.timerose(0, &["doctor"]).await;
+    assert!(doctor.status.success(), "{doctor:?}");
+    mesh.end().await;
 }

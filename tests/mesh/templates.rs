@@ -46,7 +46,7 @@ impl Project {
     }
 
     fn folder(&self) -> PathBuf {
-        self.dir.path().join(self.name)
+        self.dir.path().join("my functions").join(self.name)
     }
 
     fn input(&self) -> PathBuf {

@@ -16,6 +16,7 @@ use super::{
     environment::{self, Place},
     process::Stopped,
 };
+use crate::config::Home;
 
 /// How long a sidecar may take until it is ready.
 const START: Duration = Duration::from_secs(30);
@@ -53,7 +54,9 @@ impl SidecarProcess {
     /// # Errors
     /// Any of [`Error`]; nothing is left running then.
     pub async fn start(options: SidecarOptions) -> Result<Self, Error> {
-        std::fs::create_dir_all(&options.home).map_err(Error::file(&options.home))?;
+        Home::at(&options.home)
+            .create()
+            .map_err(Error::file(&options.home))?;
         let process = launch(&options).await?;
         Ok(Self { options, process })
     }

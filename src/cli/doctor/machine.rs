@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::check::Check;
 use crate::{
-    cli::{context::Context, guest::Probe, table::bytes},
+    cli::{context::Context, guest::Probe, table::bytes, word::word},
     config::{Home, program},
 };
 
@@ -67,7 +67,7 @@ fn folder(home: &Home) -> Check {
         Ok(mode) if mode & 0o077 != 0 => Check::fail(
             "home",
             format!("{path} is open to others ({mode:o})"),
-            format!("chmod 700 {path}"),
+            format!("chmod 700 {}", word(home.path())),
         ),
         Ok(_) => Check::ok("home", path.to_string()),
     }

@@ -100,6 +100,7 @@ async fn allowed(client: &Client) -> Option<Check> {
         .count();
     Some(match others {
         0 => Check::ok("allow", "this node alone; nothing is advertised"),
+        1 => Check::ok("allow", "this node and 1 entry"),
         n => Check::ok("allow", format!("this node and {n} entries")),
     })
 }
