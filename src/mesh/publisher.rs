@@ -8,7 +8,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tracing::{debug, warn};
 
 use super::{
@@ -42,7 +45,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if paths.is_published {
                 pace.sent(lost);
                 if let Some(gap) = pace.gap() {
-                    sleep(gap).await;
+                    wait(gap, &shared.wake, || shared.state.lock().is_under_way()).await;
                 }
             }
             continue;
@@ -53,6 +56,18 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.wake.notified() => {}
             () = sleep_until(turn.wake) => {}
+        }
+    }
+}
+
+/// Waits for a gap, or until nothing that was published is still on its way:
+/// what is alone there crowds nothing out, so one caller is never held up.
+async fn wait(gap: Duration, wake: &Notify, is_under_way: impl Fn() -> bool) {
+    let until = Instant::now() + gap;
+    while is_under_way() {
+        tokio::select! {
+            () = wake.notified() => {}
+            () = sleep_until(until) => return,
         }
     }
 }
@@ -155,6 +170,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -166,5 +183,24 @@ mod tests {
         assert_eq!(pace.gap(), Some(Pace::MAX));
         (0..60).for_each(|_| pace.sent(0));
         assert_eq!(pace.gap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_lasts_until_what_was_published_arrived() {
+        let (wake, is_under_way) = (Notify::new(), AtomicBool::new(true));
+        let began = Instant::now();
+        let wait = || wait(Pace::MAX, &wake, || is_under_way.load(Relaxed));
+        wait().await;
+        assert_eq!(began.elapsed(), Pace::MAX, "it never arrived");
+        let arrival = async {
+            wake.notify_one();
+            sleep(Pace::STEP).await;
+            is_under_way.store(false, Relaxed);
+            wake.notify_one();
+        };
+        tokio::join!(wait(), arrival);
+        assert_eq!(began.elapsed(), Pace::MAX + Pace::STEP);
+        wait().await;
+        assert_eq!(began.elapsed(), Pace::MAX + Pace::STEP, "alone");
     }
 }

@@ -193,6 +193,11 @@ impl Peer {
         self.queue.is_empty() && self.link.as_ref().is_none_or(Link::is_settled)
     }
 
+    /// Whether something that was sent may still be on its way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.is_settled())
+    }
+
     /// Nothing lives here and nothing is tried.
     pub(crate) fn is_idle(&self) -> bool {
         self.link.is_none() && self.attempt.is_none() && self.owed.is_none()

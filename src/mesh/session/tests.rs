@@ -340,6 +340,21 @@ fn what_may_wait_rides_with_what_may_not_or_leaves_a_moment_later() {
 }
 
 #[test]
+fn what_left_is_under_way_until_it_is_acknowledged() {
+    let mut world = World::new(1, CALM, Plant::Nothing);
+    world.exchange(1, Duration::from_secs(1)).unwrap();
+    let (now, peer) = (world.now, &mut world.sides[0].peer);
+    peer.enqueue(Bytes::from_static(b"call"), now);
+    assert!(!peer.is_under_way(), "it waits in the queue");
+    world.step();
+    assert!(world.sides[0].peer.is_under_way());
+    for _ in 0..20 {
+        world.step();
+    }
+    assert!(!world.sides[0].peer.is_under_way());
+}
+
+#[test]
 fn a_farewell_frees_the_other_side_at_once() {
     let mut world = World::new(1, CALM, Plant::Nothing);
     world.exchange(1, Duration::from_secs(1)).unwrap();

@@ -10,7 +10,10 @@ use tokio::time::Instant;
 
 use super::{MAX_ADDRESSES, State};
 use crate::{
-    mesh::{health::Health, session::Peer},
+    mesh::{
+        health::Health,
+        session::{Peer, Way},
+    },
     wire::{Address, KeyId},
 };
 
@@ -74,6 +77,12 @@ impl State {
         self.peers
             .values()
             .all(|peer| !peer.is_up() || peer.is_settled())
+    }
+
+    /// Whether something that was published to a peer may still be on its way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        let mut published = self.peers.values().filter(|peer| peer.way() == Way::Pubsub);
+        published.any(Peer::is_under_way)
     }
 
     /// Whether everybody was told farewell.
