@@ -190,7 +190,7 @@ impl Peer {
 
     /// Whether everything sent was acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
-        self.queue.is_empty() && self.link.as_ref().is_none_or(Link::is_settled)
+        self.queue.is_empty() && !self.is_under_way()
     }
 
     /// Whether something that was sent may still be on its way.

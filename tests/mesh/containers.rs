@@ -68,8 +68,13 @@ fn mark() -> (String, Vec<u8>) {
 /// Deploys a folder with this description on node 0.
 pub(crate) async fn deploy(mesh: &Mesh, description: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("timerose.toml"), description).unwrap();
-    printed(mesh, &["deploy", "-q", folder.path().to_str().unwrap()]).await
+    deploy_in(mesh, folder.path(), description).await
+}
+
+/// Deploys what lies in a folder, as this description says, on node 0.
+pub(crate) async fn deploy_in(mesh: &Mesh, folder: &Path, description: &str) -> String {
+    std::fs::write(folder.join("timerose.toml"), description).unwrap();
+    printed(mesh, &["deploy", "-q", folder.to_str().unwrap()]).await
 }
 
 async fn run(mesh: &Mesh, function: &str, args: &[&str]) -> Result<Finished, Failure> {

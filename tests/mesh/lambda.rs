@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use timerose::compute::{Failure, Finished, InvokeRequest};
 
 use crate::{
-    containers::{add_image, deploy, mesh_or_skip, printed},
+    containers::{add_image, deploy, deploy_in, mesh_or_skip},
     support::{
         engine::{busybox, layer},
         mesh::{Mesh, invoke_over, until},
@@ -89,9 +89,7 @@ fn write_code(folder: &Path) {
 
 /// Deploys what lies at `code` in a folder.
 async fn deploy_from(mesh: &Mesh, folder: &Path, code: &str) -> String {
-    let description = DESCRIPTION.replace("CODE", code);
-    std::fs::write(folder.join("timerose.toml"), description).unwrap();
-    printed(mesh, &["deploy", "-q", folder.to_str().unwrap()]).await
+    deploy_in(mesh, folder, &DESCRIPTION.replace("CODE", code)).await
 }
 
 /// A zip of the code in a folder.

@@ -8,12 +8,9 @@ use ed25519_dalek::VerifyingKey;
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
-use super::{MAX_ADDRESSES, State};
+use super::{MAX_ADDRESSES, State, may_publish};
 use crate::{
-    mesh::{
-        health::Health,
-        session::{Peer, Way},
-    },
+    mesh::{health::Health, session::Peer},
     wire::{Address, KeyId},
 };
 
@@ -81,8 +78,9 @@ impl State {
 
     /// Whether something that was published to a peer may still be on its way.
     pub(crate) fn is_under_way(&self) -> bool {
-        let mut published = self.peers.values().filter(|peer| peer.way() == Way::Pubsub);
-        published.any(Peer::is_under_way)
+        self.peers
+            .values()
+            .any(|peer| may_publish(self.own.carrier, peer) && peer.is_under_way())
     }
 
     /// Whether everybody was told farewell.
