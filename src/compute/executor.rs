@@ -23,6 +23,7 @@ mod room;
 mod stage;
 mod stats;
 mod tail;
+mod tombs;
 pub(super) mod unpack;
 
 use std::{sync::Arc, time::Duration};

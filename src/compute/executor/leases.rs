@@ -8,19 +8,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::meter::Meter;
+use super::{meter::Meter, tombs::Tombs};
 use crate::{
     mesh::Address,
     model::{Delivery, Lease, LeaseId},
 };
 
-/// How long a cancelled or finished lease is remembered, so that a repeated
-/// offer neither runs it nor is taken for new.
-const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 /// The ttl of a lease taken back after a restart; only heartbeats go by it.
 const RESTORED_TTL: Duration = Duration::from_secs(20);
-/// Leases remembered at most; the oldest tombstones go first.
-const MAX_TOMBSTONES: usize = 10_000;
 
 /// What became of an offer that was heard.
 #[derive(Debug)]
@@ -51,7 +46,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     held: HashMap<LeaseId, Held>,
-    tombs: HashMap<LeaseId, Instant>,
+    tombs: Tombs,
 }
 
 impl Leases {
@@ -64,7 +59,7 @@ impl Leases {
         is_durable: bool,
         now: Instant,
     ) -> Offered {
-        if self.tombs.contains_key(&lease) {
+        if self.tombs.has(lease) {
             return Offered::Buried;
         }
         if let Some(held) = self.held.get(&lease) {
@@ -123,7 +118,7 @@ impl Leases {
         if let Some(held) = &held {
             held.cancel.cancel();
         }
-        self.bury(lease, now);
+        self.tombs.bury(lease, now);
         held.is_some_and(|held| held.is_durable)
     }
 
@@ -173,7 +168,7 @@ impl Leases {
                 Some(held) if held.owner.peer == owner.peer => done.extend(held.delivery.clone()),
                 Some(_) => {}
                 None => {
-                    self.bury(*lease, now);
+                    self.tombs.bury(*lease, now);
                     unknown.push(*lease);
                 }
             }
@@ -196,7 +191,7 @@ impl Leases {
                 held.cancel.cancel();
                 ended.push((lease, held.is_durable));
             }
-            self.bury(lease, now);
+            self.tombs.bury(lease, now);
         }
         ended
     }
@@ -239,22 +234,6 @@ impl Leases {
     /// Leases without a result.
     pub(crate) fn running(&self) -> usize {
         self.held.values().filter(|h| h.delivery.is_none()).count()
-    }
-
-    fn bury(&mut self, lease: LeaseId, now: Instant) {
-        self.tombs
-            .retain(|_, at| now.duration_since(*at) < TOMBSTONE_TTL);
-        if self.tombs.len() >= MAX_TOMBSTONES {
-            let oldest = self
-                .tombs
-                .iter()
-                .min_by_key(|(_, at)| **at)
-                .map(|(lease, _)| *lease);
-            if let Some(oldest) = oldest {
-                self.tombs.remove(&oldest);
-            }
-        }
-        self.tombs.insert(lease, now);
     }
 }
 
