@@ -56,6 +56,8 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let token = self.token.clone();
+        // Boxed once, for each wrapper around a future copies it.
+        let future = Box::pin(future);
         self.spawn_to_end(name, async move {
             let _ended = token.run_until_cancelled(future).await;
         })
