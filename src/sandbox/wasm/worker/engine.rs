@@ -8,8 +8,8 @@ use std::{collections::HashMap, io, path::Path};
 
 use tokio::time::Instant;
 use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstancePre, Linker, Module,
-    component::Linker as Components,
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module,
+    PoolingAllocationConfig, component::Linker as Components,
 };
 use wasmtime_wasi::p2::bindings::CommandPre;
 
@@ -26,6 +26,14 @@ const ASYNC_STACK_BYTES: usize = 2 << 20;
 const MAX_MODULES: usize = 8;
 const MAX_CODE_BYTES: u64 = 128 << 20;
 const MAX_TABLES: u64 = 4;
+/// Tables that have a place at once; more are no module.
+const POOLED_TABLES: u32 = 256;
+/// Where a guest's memory was up to there, its pages stay for the next guest,
+/// zeroed.
+const KEPT_MEMORY_BYTES: usize = 64 << 10;
+/// What the host keeps of one instance; an interpreter of 100,000 functions
+/// needs a tenth.
+const MAX_INSTANCE_BYTES: usize = 64 << 20;
 
 /// Settings that change the compiled code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,7 +154,11 @@ impl Modules {
 
 impl Linkers {
     fn new(flavour: Flavour, cache: &Cache) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config(flavour, cache))?;
+        let mut config = config(flavour, cache);
+        let lean = Engine::new(config.allocation_strategy(pool()));
+        // Where address space is limited, each guest is given its own.
+        let on_demand = InstanceAllocationStrategy::OnDemand;
+        let engine = lean.or_else(|_| Engine::new(config.allocation_strategy(on_demand)))?;
         let mut wasi = Linker::new(&engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut wasi, |state: &mut State| &mut state.wasi)?;
         let bare = Linker::new(&engine);
@@ -201,6 +213,25 @@ fn config(flavour: Flavour, cache: &Cache) -> Config {
         .relaxed_simd_deterministic(flavour.is_pure)
         .cache(Some(cache.clone()));
     config
+}
+
+/// Memory and stack that one guest after the other gets, zeroed, for to map and
+/// unmap them is most of what a short guest costs. One guest runs at a time; a
+/// component has several parts.
+fn pool() -> InstanceAllocationStrategy {
+    let (parts, mut pool) = (guest::MAX_PARTS, PoolingAllocationConfig::new());
+    pool.total_component_instances(1)
+        .total_core_instances(parts)
+        .total_memories(parts)
+        .total_tables(POOLED_TABLES)
+        .total_stacks(1)
+        .max_memories_per_module(parts)
+        .max_tables_per_module(POOLED_TABLES)
+        .max_core_instance_size(MAX_INSTANCE_BYTES)
+        .max_component_instance_size(MAX_INSTANCE_BYTES)
+        .table_elements(guest::MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES);
+    pool.into()
 }
 
 fn node(error: wasmtime::Error) -> Failure {

@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// Core instances that make up one component.
-const MAX_PARTS: usize = 64;
-const MAX_TABLE_ELEMENTS: usize = 10_000;
+pub(super) const MAX_PARTS: u32 = 64;
+pub(super) const MAX_TABLE_ELEMENTS: usize = 10_000;
 
 /// What a store holds besides the guest.
 pub(super) struct State {
@@ -34,7 +34,7 @@ struct Limiter {
     memory_bytes: u64,
     memory_peak: u64,
     /// Instances, and memories, of one guest.
-    parts: usize,
+    parts: u32,
 }
 
 impl WasiView for State {
@@ -166,10 +166,10 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        self.parts
+        self.parts as usize
     }
 
     fn memories(&self) -> usize {
-        self.parts
+        self.parts as usize
     }
 }
