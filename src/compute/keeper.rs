@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Blocks that may wait, and their bytes; more stay in the store alone.
-const MAX_WAITING: usize = 16_384;
+const MAX_WAITING: usize = 131_072;
 const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Blocks of one batch.
 const MAX_BATCH: usize = 512;
@@ -38,8 +38,9 @@ const GATHER: Duration = Duration::from_millis(300);
 /// is stored is in the next anyway.
 const HURRY: Duration = Duration::from_millis(5);
 /// Kubo rests so many times as long as a batch took that nobody waits for: it
-/// has invocations to carry.
-const REST: u32 = 4;
+/// has invocations to carry, and they come in bursts. The less room is left for
+/// what waits, the shorter it rests.
+const REST: u32 = 16;
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// Tries before a batch is left in the store.
 const TRIES: u32 = 5;
@@ -81,11 +82,15 @@ impl Keeper {
     pub(crate) fn start(kubo: kubo::Client, tasks: &Tasks) -> Self {
         let (waiting, blocks) = mpsc::channel(MAX_WAITING);
         let (awaited, asked) = mpsc::channel(MAX_BATCH);
-        tasks.spawn("keeper.waiting", keep_waiting(kubo.clone(), blocks));
+        let room = Arc::new(Semaphore::new(MAX_WAITING_BYTES));
+        tasks.spawn(
+            "keeper.waiting",
+            keep_waiting(kubo.clone(), blocks, Arc::clone(&room)),
+        );
         tasks.spawn("keeper.awaited", keep_awaited(kubo, asked));
         Self {
             waiting,
-            room: Arc::new(Semaphore::new(MAX_WAITING_BYTES)),
+            room,
             awaited,
         }
     }
@@ -120,7 +125,11 @@ impl Keeper {
 }
 
 /// Brings batch after batch into Kubo, with rests between them.
-async fn keep_waiting(kubo: kubo::Client, mut blocks: mpsc::Receiver<Waiting>) {
+async fn keep_waiting(
+    kubo: kubo::Client,
+    mut blocks: mpsc::Receiver<Waiting>,
+    room: Arc<Semaphore>,
+) {
     loop {
         let batch = gathered(&mut blocks, GATHER).await;
         if batch.is_empty() {
@@ -133,8 +142,20 @@ async fn keep_waiting(kubo: kubo::Client, mut blocks: mpsc::Receiver<Waiting>) {
             .unzip();
         import(&kubo, batch).await;
         drop(rooms);
-        sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
+        let free = free_percent(blocks.capacity(), room.available_permits());
+        sleep(rest(began.elapsed(), free)).await;
     }
+}
+
+/// How much of the room for what waits is left, in places and in bytes.
+fn free_percent(places: usize, bytes: usize) -> u32 {
+    let scarcer = (places * 100 / MAX_WAITING).min(bytes * 100 / MAX_WAITING_BYTES);
+    u32::try_from(scarcer).unwrap_or(100)
+}
+
+/// How long to rest after a batch that took so long.
+fn rest(took: Duration, free_percent: u32) -> Duration {
+    (took * REST * free_percent / 100).min(LONGEST_REST)
 }
 
 /// Brings what somebody waits for into Kubo at once.
@@ -224,4 +245,22 @@ async fn store(
         },
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubo_rests_the_less_the_more_waits_for_it() {
+        let rest_at = |places, bytes| rest(PAUSE / 10, free_percent(places, bytes));
+        assert_eq!(rest_at(MAX_WAITING, MAX_WAITING_BYTES), PAUSE / 10 * REST);
+        assert_eq!(
+            rest_at(MAX_WAITING / 2, MAX_WAITING_BYTES),
+            PAUSE / 20 * REST
+        );
+        assert_eq!(rest_at(MAX_WAITING, 0), Duration::ZERO);
+        assert_eq!(rest_at(0, MAX_WAITING_BYTES), Duration::ZERO);
+        assert_eq!(rest(PAUSE, 100), LONGEST_REST);
+    }
 }
