@@ -80,6 +80,11 @@ impl Flight {
         self.sent.is_empty()
     }
 
+    /// Messages that are unacknowledged.
+    pub(super) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
     /// Bytes of all that is unacknowledged.
     pub(super) fn bytes(&self) -> usize {
         self.sent.values().map(|sent| sent.bytes.len()).sum()

@@ -22,12 +22,14 @@ use crate::wire::{
 
 /// Bytes of messages that a frame holds, unless one message is larger.
 const FRAME_BYTES: usize = 64 << 10;
-/// From one frame on a stream to the next: what comes meanwhile rides together,
-/// and so shares the cost of sealing, signing and checking.
-const STREAM_GAP: Duration = Duration::from_millis(1);
-/// The same after a frame that held as many messages as many callers send.
-const BUSY_GAP: Duration = Duration::from_millis(3);
-const BUSY_MESSAGES: usize = 4;
+/// From one frame on a stream to the next, at least and at most: what comes
+/// meanwhile rides together, and so shares the cost of sealing, signing,
+/// carrying and checking.
+const GAP_MIN: Duration = Duration::from_millis(1);
+const GAP_MAX: Duration = Duration::from_millis(6);
+/// The gap for each message under way: the more callers there are, the less a
+/// wait costs each of them.
+const GAP_PER_MESSAGE: Duration = Duration::from_micros(250);
 /// How long what nobody waits for may wait for something to ride with.
 pub(crate) const RIDE_DELAY: Duration = Duration::from_millis(5);
 
@@ -168,7 +170,7 @@ impl Link {
         if !load.messages.is_empty() {
             self.flight.departed(seq, now);
             self.waits_since.get_or_insert(now);
-            self.pause(load.messages.len(), now);
+            self.pause(now);
         }
         self.ack_due = None;
         let frame = Frame {
@@ -184,15 +186,13 @@ impl Link {
         })
     }
 
-    /// After a frame of so many messages. Over pubsub the publisher sets the
-    /// pace: what waits for it rides together anyway.
-    fn pause(&mut self, messages: usize, now: Instant) {
-        let gap = match self.way {
-            Way::Stream if messages >= BUSY_MESSAGES => BUSY_GAP,
-            Way::Stream => STREAM_GAP,
-            Way::Pubsub | Way::Relay => Duration::ZERO,
+    /// After a frame with messages. Over pubsub the publisher sets the pace:
+    /// what waits for it rides together anyway.
+    fn pause(&mut self, now: Instant) {
+        self.not_before = match self.way {
+            Way::Stream => now + gap(self.flight.len()),
+            Way::Pubsub | Way::Relay => now,
         };
-        self.not_before = now + gap;
     }
 
     fn load_repeated(&mut self, load: &mut Load, now: Instant) -> (usize, usize) {
@@ -233,6 +233,13 @@ impl Link {
     pub(super) fn forget_received(&mut self) {
         self.received.forget();
     }
+}
+
+/// From one frame on a stream to the next, with so many messages under way.
+fn gap(under_way: usize) -> Duration {
+    let messages = u32::try_from(under_way).unwrap_or(u32::MAX);
+    let gap = GAP_PER_MESSAGE.saturating_mul(messages);
+    gap.clamp(GAP_MIN, GAP_MAX)
 }
 
 /// What a frame holds so far.
