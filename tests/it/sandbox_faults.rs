@@ -151,6 +151,12 @@ async fn a_table_bomb_ends_at_its_limit() {
         matches!(fault, Fault::TableLimit { limit: 10_000, .. }),
         "{fault:?}"
     );
+    let declared = "(module (table 20000 funcref) (func (export \"_start\")))";
+    let fault = room.fault(room.attempt(Abi::Wasi, declared)).await;
+    assert!(
+        matches!(fault, Fault::TableLimit { wanted: 20_000, .. }),
+        "{fault:?}"
+    );
     let many = "(module (table 1 funcref) (table 1 funcref) (table 1 funcref)
         (table 1 funcref) (table 1 funcref) (func (export \"_start\")))";
     let fault = room.fault(room.attempt(Abi::Wasi, many)).await;

@@ -92,6 +92,7 @@ async fn kubo_restarts(of: usize) {
     })
     .await;
     let took = answered.elapsed();
+    println!("whole again {took:?} after Kubo's answer");
     assert!(took < WHOLE_AGAIN, "whole again after {took:?}");
     let client = mesh.client(0);
     for n in 0..20 {

@@ -260,3 +260,15 @@ impl Load {
         self.messages.push((number, ByteBuf::from(bytes.to_vec())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_waits_for_nothing_and_many_share_their_frames() {
+        assert_eq!([0, 1, 4].map(gap), [GAP_MIN; 3]);
+        assert_eq!(gap(16), Duration::from_millis(4));
+        assert_eq!(gap(crate::mesh::session::flight::WINDOW), GAP_MAX);
+    }
+}

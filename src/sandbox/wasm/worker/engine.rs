@@ -26,8 +26,10 @@ const ASYNC_STACK_BYTES: usize = 2 << 20;
 const MAX_MODULES: usize = 8;
 const MAX_CODE_BYTES: u64 = 128 << 20;
 const MAX_TABLES: u64 = 4;
-/// Tables that have a place at once; more are no module.
-const POOLED_TABLES: u32 = 256;
+/// Tables that have a place at once, and elements of each: beyond what a guest
+/// may have, so that it is told of its limit and not of the pool's.
+const POOLED_TABLES: u32 = 64;
+const POOLED_ELEMENTS: usize = 1 << 17;
 /// Where a guest's memory was up to there, its pages stay for the next guest,
 /// zeroed.
 const KEPT_MEMORY_BYTES: usize = 64 << 10;
@@ -229,7 +231,7 @@ fn pool() -> InstanceAllocationStrategy {
         .max_tables_per_module(POOLED_TABLES)
         .max_core_instance_size(MAX_INSTANCE_BYTES)
         .max_component_instance_size(MAX_INSTANCE_BYTES)
-        .table_elements(guest::MAX_TABLE_ELEMENTS)
+        .table_elements(POOLED_ELEMENTS)
         .linear_memory_keep_resident(KEPT_MEMORY_BYTES);
     pool.into()
 }

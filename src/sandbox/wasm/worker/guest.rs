@@ -18,7 +18,7 @@ use crate::{
 
 /// Core instances that make up one component.
 pub(super) const MAX_PARTS: u32 = 64;
-pub(super) const MAX_TABLE_ELEMENTS: usize = 10_000;
+const MAX_TABLE_ELEMENTS: usize = 10_000;
 
 /// What a store holds besides the guest.
 pub(super) struct State {
