@@ -263,12 +263,12 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::flight::WINDOW, *};
 
     #[test]
     fn one_caller_waits_for_nothing_and_many_share_their_frames() {
         assert_eq!([0, 1, 4].map(gap), [GAP_MIN; 3]);
         assert_eq!(gap(16), Duration::from_millis(4));
-        assert_eq!(gap(crate::mesh::session::flight::WINDOW), GAP_MAX);
+        assert_eq!(gap(WINDOW), GAP_MAX);
     }
 }

@@ -157,10 +157,10 @@ impl Modules {
 impl Linkers {
     fn new(flavour: Flavour, cache: &Cache) -> wasmtime::Result<Self> {
         let mut config = config(flavour, cache);
-        let lean = Engine::new(config.allocation_strategy(pool()));
+        let pooled = Engine::new(config.allocation_strategy(pool()));
         // Where address space is limited, each guest is given its own.
         let on_demand = InstanceAllocationStrategy::OnDemand;
-        let engine = lean.or_else(|_| Engine::new(config.allocation_strategy(on_demand)))?;
+        let engine = pooled.or_else(|_| Engine::new(config.allocation_strategy(on_demand)))?;
         let mut wasi = Linker::new(&engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut wasi, |state: &mut State| &mut state.wasi)?;
         let bare = Linker::new(&engine);

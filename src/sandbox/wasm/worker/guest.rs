@@ -1,7 +1,7 @@
 //! One guest in its store: its limits, its start, the meaning of its end.
 //!
 //! Takes a loaded module and a request, gives what the guest used or why it
-//! failed. The store and all memory of the guest are gone afterwards.
+//! failed. The store is gone afterwards, and all memory of the guest is zeroed.
 
 use tokio::time::Instant;
 use wasmtime::{ResourceLimiter, Store, Trap, UnknownImportError};
