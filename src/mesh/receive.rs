@@ -154,7 +154,7 @@ fn open(
     let heard = shared
         .state
         .lock()
-        .hear(origin, content, fresh_secret(), now)?;
+        .hear(origin, content, fresh_secret, now)?;
     for forwarded in heard {
         take_forwarded(shared, from, &forwarded, now);
     }

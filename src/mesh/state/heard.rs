@@ -38,7 +38,7 @@ pub(crate) struct Origin<'a> {
 
 impl State {
     /// Takes in what somebody said; gives the envelopes that it brought for us
-    /// on behalf of others.
+    /// on behalf of others. Only a greeting needs a fresh key.
     ///
     /// # Errors
     /// Why it was not believed.
@@ -46,13 +46,13 @@ impl State {
         &mut self,
         origin: Origin<'_>,
         content: Content,
-        fresh: Secret,
+        fresh: impl FnOnce() -> Secret,
         now: Instant,
     ) -> Result<Vec<Bytes>, Refusal> {
         match content {
             Content::Hello(said) => {
                 let (hello, bound) = *said;
-                self.on_hello(origin, hello, bound, fresh, now)?;
+                self.on_hello(origin, hello, bound, fresh(), now)?;
             }
             Content::Frame(session, seq, sealed) => {
                 return self.on_frame(origin, (session, seq), &sealed, now);

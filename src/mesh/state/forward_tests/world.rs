@@ -302,7 +302,7 @@ fn open(
         now: NOW,
     };
     let content = envelope.open(&expect, |from, kid| state.key(from, kid))?;
-    state.hear(origin, content, secret, now)
+    state.hear(origin, content, || secret, now)
 }
 
 pub(super) fn message(id: u64, data: usize) -> Bytes {
