@@ -10,7 +10,7 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Backend,
@@ -35,9 +35,12 @@ pub(super) async fn invoke<B: Backend>(
 ) -> Result<Response, Refusal> {
     let (request, input) = read(pairs, body)?;
     let events = backend.invoke(request, input).await?;
-    // What happened at once is told at once.
-    let lines = events.ready_chunks(MAX_AT_ONCE);
-    let lines = lines.map(|events| Ok::<_, Infallible>(lines_of(&events)));
+    // What happened at once is told at once, the first of it with the head.
+    let mut pieces = events.ready_chunks(MAX_AT_ONCE);
+    let first = stream::iter(pieces.next().await);
+    let lines = first
+        .chain(pieces)
+        .map(|events| Ok::<_, Infallible>(lines_of(&events)));
     let lines = Body::from_stream(lines);
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
