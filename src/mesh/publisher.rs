@@ -82,10 +82,10 @@ async fn wait_for_kubo(shared: &Shared) {
 
 /// Gives it to relays, or to Kubo, or to both.
 async fn send(shared: &Shared, item: Item, paths: &Paths) {
-    let receiver = item.receiver().cloned();
-    let sealed = item.seal(&shared.config.mesh, &shared.me, &shared.identity);
-    let (topic, bytes) = match sealed {
-        Ok(sealed) => sealed,
+    let (mesh, me) = (&shared.config.mesh, &shared.me);
+    let (receiver, topic) = (item.receiver().cloned(), item.topic(mesh, me));
+    let bytes = match item.seal(mesh, me, &shared.identity) {
+        Ok(bytes) => bytes,
         Err(refusal) => return warn!(%refusal, "an envelope could not be made"),
     };
     if let Some(to) = receiver {

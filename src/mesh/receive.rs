@@ -112,7 +112,7 @@ fn greet_stranger(
     via: Option<&Address>,
     now: Instant,
 ) {
-    let is_stranger = matches!(taken, Err(Refusal::UnknownKey | Refusal::Session));
+    let is_stranger = taken == Err(Refusal::Session);
     if is_stranger && envelope.header.kind == Kind::Frame {
         let from = &envelope.header.from;
         let origin = Origin {
@@ -135,14 +135,11 @@ fn open(
     let expect = Expect {
         net: &shared.config.mesh,
         me: &shared.me,
+        key: &shared.identity.key().verifying_key(),
         now: clock::unix_s(),
     };
     let from = &envelope.header.from;
-    let content = envelope.open(&expect, |from, kid| {
-        let is_me = *from == shared.me && *kid == shared.identity.kid();
-        let own = is_me.then(|| shared.identity.key().verifying_key());
-        own.or_else(|| shared.state.lock().key(from, kid))
-    })?;
+    let content = envelope.open(&expect)?;
     if *from == shared.me && !matches!(content, Content::Probe(_)) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //!
 //! Sans-IO: takes what arrived and the time, gives what is to be sent
 //! ([`Outgoing`]) and what happened ([`Notice`]). Never looks at a clock, never
-//! publishes, never checks a signature: [`crate::wire`] has done that.
+//! publishes, never checks a signature or a seal: [`crate::wire`] does that.
 //! A session's traffic goes over one [`Way`], greetings never over a stream.
 
 mod flight;
@@ -19,7 +19,6 @@ mod vectors;
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use ed25519_dalek::VerifyingKey;
 use tokio::time::Instant;
 
 use self::{
@@ -33,15 +32,15 @@ pub(crate) use self::{
     link::{Departing, RIDE_DELAY},
 };
 use crate::wire::{
-    KeyId, Refusal,
+    Refusal,
     body::{Frame, SessionId},
     seal::Keys,
 };
 
 /// Messages that may wait for the window, per peer.
 pub(crate) const MAX_QUEUE: usize = 512;
-/// Keys known beside the living session's.
-const MAX_OTHER_KEYS: usize = 2;
+/// The number of the last that a session's side seals.
+const FAREWELL: u64 = u64::MAX;
 /// Tries without an answer after which a peer counts as not hearing us.
 const UNHEARD_TRIES: u32 = 5;
 
@@ -93,7 +92,7 @@ pub(crate) enum Way {
 pub(crate) enum Outgoing {
     Hello(Greeting),
     Frame(Box<Departing>, Box<Keys>),
-    Bye(SessionId, u64),
+    Bye(SessionId, u64, Box<Keys>),
 }
 
 /// What happened.
@@ -111,7 +110,6 @@ pub(crate) struct Peer {
     queue: VecDeque<Bytes>,
     /// When the first of what waits is to leave.
     leave_by: Option<Instant>,
-    keys: VecDeque<(KeyId, VerifyingKey)>,
     /// Swarm addresses it told us.
     pub(crate) addresses: Vec<String>,
     /// It takes streams.
@@ -140,7 +138,6 @@ impl Peer {
             link: None,
             queue: VecDeque::new(),
             leave_by: None,
-            keys: VecDeque::new(),
             addresses: Vec::new(),
             takes_streams: false,
             heard: now,
@@ -226,14 +223,6 @@ impl Peer {
         }
     }
 
-    /// The key that a session's envelopes must be signed with.
-    pub(crate) fn key(&self, kid: &KeyId) -> Option<VerifyingKey> {
-        self.keys
-            .iter()
-            .find(|(known, _)| known == kid)
-            .map(|(_, key)| *key)
-    }
-
     /// Queues a message that leaves at `by`, or with what leaves before; false
     /// when the queue is full.
     pub(crate) fn enqueue(&mut self, bytes: Bytes, by: Instant) -> bool {
@@ -280,7 +269,7 @@ impl Peer {
         }
     }
 
-    /// What opens the frames of a session.
+    /// What opens a session's traffic.
     ///
     /// # Errors
     /// [`Refusal::Session`], or that the other's key is none.
@@ -361,20 +350,6 @@ impl Peer {
         }
     }
 
-    /// Keeps the key that a greeting brought; that of the living session stays
-    /// whatever greetings bring.
-    fn learn(&mut self, kid: KeyId, key: VerifyingKey) {
-        self.keys.retain(|(known, _)| *known != kid);
-        self.keys.push_front((kid, key));
-        let living = self.handshake.remote().map(|remote| &remote.party.kid);
-        let mut others = 0;
-        self.keys.retain(|(known, _)| {
-            let is_living = living == Some(known);
-            others += usize::from(!is_living);
-            is_living || others <= MAX_OTHER_KEYS
-        });
-    }
-
     fn end(&mut self, reason: DownReason) -> Notice {
         self.handshake.end();
         self.queue.clear();
@@ -407,8 +382,9 @@ impl Peer {
         if self.is_leaving {
             self.is_leaving = false;
             let session = self.handshake.session()?;
+            let keys = self.handshake.keys(session).ok()?;
             self.end(DownReason::Left);
-            return Some(Outgoing::Bye(session, u64::MAX));
+            return Some(Outgoing::Bye(session, FAREWELL, Box::new(keys)));
         }
         let waits = self.waits();
         let link = self.link.as_mut()?;

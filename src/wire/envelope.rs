@@ -1,15 +1,19 @@
-//! Envelopes: everything that sidecars publish, signed by the sidecar's key.
+//! Envelopes: everything that sidecars publish, signed or sealed.
 //!
-//! A canonical DAG-CBOR map `{header, body, sig}` of at most 256 KiB; `sig` is
-//! Ed25519 over `"timerose/env/1\0" ‖ canonical header ‖ sha256(body)`. The
-//! body of a frame is sealed, and signed after that. The cheap checks come
-//! first: size, shape, version, mesh, audience, then the signature, and only
-//! then is the body believed. Whether a frame's session lives and its number
-//! is new is the session's to judge, which also has the keys to open it.
+//! A canonical DAG-CBOR map of byte strings, of at most 256 KiB; the header is
+//! canonical DAG-CBOR in one of them, so that what is proved is what came
+//! (as in COSE, RFC 9052). Greetings, adverts and probes are `{header, body,
+//! sig}`, `sig` being the sidecar key's Ed25519 over `"timerose/env/1\0" ‖
+//! header ‖ sha256(body)`. What belongs to a session is `{header, body}`: its
+//! seal, under keys that signed greetings agreed on, covers the header too and
+//! proves the sender for a fraction of a signature's cost. The cheap checks
+//! come first: size, shape, version, mesh, audience, then the proof, and only
+//! then is the body believed. Which session lives and which number is new is
+//! the session's to judge, which has its keys.
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use ipld_core::ipld::Ipld;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -44,7 +48,7 @@ pub enum Kind {
     Probe,
 }
 
-/// What is signed beside the body.
+/// What is proved beside the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -56,12 +60,13 @@ pub struct Header {
     pub kind: Kind,
     /// Who sends.
     pub from: Address,
-    /// Which of the sender's keys signs.
-    pub kid: KeyId,
+    /// Which of the sender's keys signs, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<KeyId>,
     /// For whom; none of an advert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Address>,
-    /// Of a frame and a farewell.
+    /// What a frame or farewell belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// Numbers a session's frames, and probes.
@@ -76,14 +81,23 @@ pub struct Header {
 }
 
 /// A parsed envelope that nobody vouches for yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// A claim until [`Self::open`] has checked it.
     pub header: Header,
+    parts: Parts,
+}
+
+/// An envelope as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    #[serde(with = "serde_bytes")]
+    header: Vec<u8>,
     #[serde(with = "serde_bytes")]
     body: Vec<u8>,
-    #[serde(with = "serde_bytes")]
+    /// None of what is sealed.
+    #[serde(with = "serde_bytes", default, skip_serializing_if = "Vec::is_empty")]
     sig: Vec<u8>,
 }
 
@@ -94,42 +108,59 @@ pub struct Expect<'a> {
     pub net: &'a str,
     /// The receiver.
     pub me: &'a Address,
+    /// The receiver's own key, which its probes are signed with.
+    pub key: &'a VerifyingKey,
     /// Unix seconds.
     pub now: u64,
 }
 
-/// A body whose sender is proven.
+/// What an envelope says. Its sender is proven, but of what is sealed.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// A greeting and whose it is.
     Hello(Box<(Hello, Bound)>),
-    /// A session's traffic: session, frame number, what only the session opens.
-    Frame(SessionId, u64, Sealed),
+    /// A session's traffic.
+    Frame(Sealed),
     /// The end of a session.
-    Bye(SessionId),
+    Bye(Sealed),
     /// An advert, whose it is, and its time in Unix seconds.
     Advert(Box<(Announcement, Bound)>, u64),
     /// Our own probe's number.
     Probe(u64),
 }
 
-/// A frame that was not opened yet, from a proven sender.
+/// What belongs to a session, which alone can open it.
 #[derive(Clone, Debug)]
 pub struct Sealed {
+    /// Whose keys open it.
+    pub session: SessionId,
+    /// Numbers what one side seals in a session.
+    pub seq: u64,
     header: Vec<u8>,
-    seq: u64,
     body: Vec<u8>,
 }
 
 impl Sealed {
-    /// Opens and checks the frame.
+    /// Opens and checks a frame, whose sender that proves.
     ///
     /// # Errors
     /// [`Refusal::Unsealable`], or what is wrong with the frame.
-    pub fn open(&self, keys: &Keys) -> Result<Frame, Refusal> {
-        let frame: Frame = dagcbor::decode(&keys.open(self.seq, &self.header, &self.body)?)?;
+    pub fn frame(&self, keys: &Keys) -> Result<Frame, Refusal> {
+        let frame: Frame = self.open(keys)?;
         frame.check()?;
         Ok(frame)
+    }
+
+    /// Opens a farewell, whose sender that proves.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsealable`], or [`Refusal::Malformed`] where it says more.
+    pub fn farewell(&self, keys: &Keys) -> Result<(), Refusal> {
+        self.open::<Empty>(keys).map(|_| ())
+    }
+
+    fn open<B: Serialize + DeserializeOwned>(&self, keys: &Keys) -> Result<B, Refusal> {
+        dagcbor::decode(&keys.open(self.seq, &self.header, &self.body)?)
     }
 }
 
@@ -138,37 +169,30 @@ impl Sealed {
 /// # Errors
 /// [`Refusal::Oversized`], or [`Refusal::Unencodable`] in theory.
 pub fn sign<B: Serialize>(
-    header: Header,
+    header: &Header,
     body: &B,
     signer: &SigningKey,
 ) -> Result<Vec<u8>, Refusal> {
-    let named = dagcbor::encode(&header)?;
-    finish((header, &named), dagcbor::encode(body)?, signer)
+    let (header, body) = (dagcbor::encode(header)?, dagcbor::encode(body)?);
+    let sig = key::sign(signer, DOMAIN, &signed_bytes(&header, &body));
+    bounded(&Parts { header, body, sig })
 }
 
-/// Encodes, seals, signs and bounds a frame, by the number in its header.
+/// Encodes, seals and bounds what belongs to a session, by the number in its
+/// header, which no other of this side may have.
 ///
 /// # Errors
 /// [`Refusal::Oversized`]; [`Refusal::Unencodable`] without a number.
-pub fn seal(
-    header: Header,
-    frame: &Frame,
-    keys: &Keys,
-    signer: &SigningKey,
-) -> Result<Vec<u8>, Refusal> {
+pub fn seal<B: Serialize>(header: &Header, body: &B, keys: &Keys) -> Result<Vec<u8>, Refusal> {
     let seq = header.seq.ok_or(Refusal::Unencodable)?;
-    let named = dagcbor::encode(&header)?;
-    let body = keys.seal(seq, &named, &dagcbor::encode(frame)?)?;
-    finish((header, &named), body, signer)
+    let header = dagcbor::encode(header)?;
+    let body = keys.seal(seq, &header, &dagcbor::encode(body)?)?;
+    let sig = Vec::new();
+    bounded(&Parts { header, body, sig })
 }
 
-fn finish(
-    (header, named): (Header, &[u8]),
-    body: Vec<u8>,
-    signer: &SigningKey,
-) -> Result<Vec<u8>, Refusal> {
-    let sig = key::sign(signer, DOMAIN, &signed_bytes(named, &body));
-    let bytes = dagcbor::encode(&Envelope { header, body, sig })?;
+fn bounded(parts: &Parts) -> Result<Vec<u8>, Refusal> {
+    let bytes = dagcbor::encode(parts)?;
     if bytes.len() <= MAX_BYTES {
         Ok(bytes)
     } else {
@@ -182,61 +206,65 @@ fn finish(
 /// [`Refusal::Oversized`], [`Refusal::Malformed`], [`Refusal::NonCanonical`] or
 /// [`Refusal::Version`].
 pub fn parse(bytes: &[u8]) -> Result<Envelope, Refusal> {
-    let envelope: Envelope = dagcbor::decode(bytes).map_err(|refusal| {
-        if is_of_other_version(bytes, refusal) {
-            Refusal::Version
-        } else {
-            refusal
-        }
-    })?;
-    if envelope.header.v == VERSION {
-        Ok(envelope)
-    } else {
-        Err(Refusal::Version)
+    let read = || {
+        let parts: Parts = dagcbor::decode(bytes)?;
+        let header: Header = dagcbor::decode(&parts.header)?;
+        Ok(Envelope { header, parts })
+    };
+    match read() {
+        Ok(envelope) if envelope.header.v != VERSION => Err(Refusal::Version),
+        Err(Refusal::Malformed) if is_of_other_version(bytes) => Err(Refusal::Version),
+        read => read,
     }
 }
 
-/// A later version may look different in everything but `header.v`.
-fn is_of_other_version(bytes: &[u8], refusal: Refusal) -> bool {
+/// A later version may look different in everything but its header's `v`.
+fn is_of_other_version(bytes: &[u8]) -> bool {
     let version = || {
-        let value: Ipld = dagcbor::decode(bytes).ok()?;
-        let Ok(Some(Ipld::Integer(v))) = value.get("header").ok()??.get("v") else {
+        let envelope: Ipld = dagcbor::decode(bytes).ok()?;
+        let Ok(Some(Ipld::Bytes(header))) = envelope.get("header") else {
             return None;
         };
-        Some(*v != i128::from(VERSION))
+        let header: Ipld = dagcbor::decode(header).ok()?;
+        match header.get("v") {
+            Ok(Some(Ipld::Integer(v))) => Some(*v != i128::from(VERSION)),
+            _ => None,
+        }
     };
-    refusal == Refusal::Malformed && version().unwrap_or(false)
+    version().unwrap_or(false)
 }
 
 impl Envelope {
-    /// Checks everything and gives the content. `key_of` knows the keys of
-    /// sessions; greetings and adverts bring their own.
+    /// The only bytes that are read as it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unencodable`], in theory only.
+    #[cfg(any(test, fuzzing))]
+    pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
+        dagcbor::encode(&Parts {
+            header: dagcbor::encode(&self.header)?,
+            ..self.parts.clone()
+        })
+    }
+
+    /// Checks everything but seals and gives the content. Greetings and adverts
+    /// bring their keys.
     ///
     /// # Errors
     /// The reason; see [`Refusal`].
-    pub fn open(
-        &self,
-        expect: &Expect<'_>,
-        key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
-    ) -> Result<Content, Refusal> {
+    pub fn open(&self, expect: &Expect<'_>) -> Result<Content, Refusal> {
         self.check_header(expect)?;
         let header = &self.header;
         match (header.kind, header.session, header.seq) {
             (Kind::Hello, None, None) => self.open_hello(expect),
             (Kind::Advert, None, None) => self.open_advert(expect),
             (Kind::Frame, Some(session), Some(seq)) => {
-                let sealed = Sealed {
-                    header: self.check_key(key_of)?,
-                    seq,
-                    body: self.body.clone(),
-                };
-                Ok(Content::Frame(session, seq, sealed))
+                Ok(Content::Frame(self.sealed(session, seq)))
             }
-            (Kind::Bye, Some(session), Some(_)) => self
-                .open_with::<Empty>(key_of)
-                .map(|_| Content::Bye(session)),
+            (Kind::Bye, Some(session), Some(seq)) => Ok(Content::Bye(self.sealed(session, seq))),
             (Kind::Probe, None, Some(seq)) if header.from == *expect.me => {
-                self.open_with::<Empty>(key_of).map(|_| Content::Probe(seq))
+                self.check_sig(expect.key)?;
+                dagcbor::decode::<Empty>(&self.parts.body).map(|_| Content::Probe(seq))
             }
             _ => Err(Refusal::Malformed),
         }
@@ -256,21 +284,34 @@ impl Envelope {
         }
         let is_timed = header.ts.is_some() && header.exp.is_some();
         let is_untimed = header.ts.is_none() && header.exp.is_none();
-        let is_own = header
-            .from
-            .kid
-            .as_ref()
-            .is_none_or(|kid| *kid == header.kid);
         let fits = if is_broadcast { is_timed } else { is_untimed };
-        if fits && is_own {
+        if fits && self.names_its_proof() {
             Ok(())
         } else {
             Err(Refusal::Malformed)
         }
     }
 
+    /// What is sealed has no key and no signature, all else both.
+    fn names_its_proof(&self) -> bool {
+        let (from, kid) = (&self.header.from, &self.header.kid);
+        match self.header.kind {
+            Kind::Frame | Kind::Bye => kid.is_none() && self.parts.sig.is_empty(),
+            _ => kid.is_some() && (from.kid.is_none() || from.kid == *kid),
+        }
+    }
+
+    fn sealed(&self, session: SessionId, seq: u64) -> Sealed {
+        Sealed {
+            session,
+            seq,
+            header: self.parts.header.clone(),
+            body: self.parts.body.clone(),
+        }
+    }
+
     fn open_hello(&self, expect: &Expect<'_>) -> Result<Content, Refusal> {
-        let hello: Hello = dagcbor::decode(&self.body)?;
+        let hello: Hello = dagcbor::decode(&self.parts.body)?;
         hello.check()?;
         let bound = self.check_bound(binding::verify(&hello.binding, expect.now)?)?;
         self.check_sig(&bound.key)?;
@@ -286,7 +327,7 @@ impl Envelope {
         if life > MAX_LIFE_S || !times.contains(&expect.now) {
             return Err(Refusal::Expired);
         }
-        let said: Announcement = dagcbor::decode(&self.body)?;
+        let said: Announcement = dagcbor::decode(&self.parts.body)?;
         said.check()?;
         let bound = self.check_bound(binding::verify(&said.binding, expect.now)?)?;
         self.check_sig(&bound.key)?;
@@ -295,7 +336,8 @@ impl Envelope {
 
     /// The binding must be the sender's and of the key that signs.
     fn check_bound(&self, bound: Bound) -> Result<Bound, Refusal> {
-        let is_senders = bound.peer == self.header.from.peer && bound.kid == self.header.kid;
+        let is_senders =
+            bound.peer == self.header.from.peer && Some(&bound.kid) == self.header.kid.as_ref();
         if is_senders {
             Ok(bound)
         } else {
@@ -303,28 +345,9 @@ impl Envelope {
         }
     }
 
-    fn open_with<B: Serialize + serde::de::DeserializeOwned>(
-        &self,
-        key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
-    ) -> Result<B, Refusal> {
-        self.check_key(key_of)?;
-        dagcbor::decode(&self.body)
-    }
-
-    /// Checks the signature under a key that is known; gives the header's bytes.
-    fn check_key(
-        &self,
-        key_of: impl FnOnce(&Address, &KeyId) -> Option<VerifyingKey>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let key = key_of(&self.header.from, &self.header.kid).ok_or(Refusal::UnknownKey)?;
-        self.check_sig(&key)
-    }
-
-    fn check_sig(&self, key: &VerifyingKey) -> Result<Vec<u8>, Refusal> {
-        let header = dagcbor::encode(&self.header)?;
-        let signed = signed_bytes(&header, &self.body);
-        key::verify(key, DOMAIN, &signed, &self.sig)?;
-        Ok(header)
+    fn check_sig(&self, key: &VerifyingKey) -> Result<(), Refusal> {
+        let signed = signed_bytes(&self.parts.header, &self.parts.body);
+        key::verify(key, DOMAIN, &signed, &self.parts.sig)
     }
 }
 

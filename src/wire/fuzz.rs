@@ -23,15 +23,15 @@ pub fn envelope(data: &[u8]) {
     let Ok(parsed) = envelope::parse(data) else {
         return;
     };
-    assert_eq!(dagcbor::encode(&parsed).as_deref(), Ok(data));
+    assert_eq!(parsed.encode().as_deref(), Ok(data));
     let header = &parsed.header;
     let expect = Expect {
         net: &header.net,
         me: header.to.as_ref().unwrap_or(&header.from),
+        key: &SigningKey::from_bytes(&SIGNER).verifying_key(),
         now: header.ts.unwrap_or(NOW),
     };
-    let key = SigningKey::from_bytes(&SIGNER).verifying_key();
-    let _believed_or_refused = parsed.open(&expect, |_, _| Some(key));
+    let _believed_or_refused = parsed.open(&expect);
 }
 
 /// A receipt of anybody: one that is believed has no other form.

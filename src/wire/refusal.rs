@@ -22,9 +22,6 @@ pub enum Refusal {
     /// Somebody else's mail.
     #[error("addressed to somebody else")]
     Audience,
-    /// The signing key was never introduced.
-    #[error("signed by an unknown key")]
-    UnknownKey,
     /// The signature does not match.
     #[error("the signature does not match")]
     Signature,
@@ -56,14 +53,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for tables of counters.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::Oversized,
         Self::Malformed,
         Self::NonCanonical,
         Self::Version,
         Self::Net,
         Self::Audience,
-        Self::UnknownKey,
         Self::Signature,
         Self::Binding,
         Self::Expired,
@@ -85,7 +81,6 @@ impl Refusal {
             Self::Version => "version",
             Self::Net => "net",
             Self::Audience => "audience",
-            Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",
             Self::Binding => "binding",
             Self::Expired => "expired",

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use ed25519_dalek::VerifyingKey;
 use tokio::time::Instant;
 
 use super::{Face, Heard, Notice, Outgoing, Peer, Way};
@@ -92,12 +91,10 @@ impl Peer {
     pub(crate) fn on_hello(
         &mut self,
         from: Face,
-        key: VerifyingKey,
         echo: Option<Nonce>,
         fresh: Secret,
         now: Instant,
     ) -> Result<Vec<Notice>, Refusal> {
-        self.learn(from.party.kid.clone(), key);
         match self.handshake.on_hello(from, echo, fresh) {
             Heard::Greet(greeting) => {
                 self.owed = Some(greeting);

@@ -9,7 +9,10 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{model::BootId, wire::seal::Secret};
+use crate::{
+    model::BootId,
+    wire::{KeyId, seal::Secret},
+};
 
 const PATIENCE: Patience = Patience {
     silence: Duration::from_secs(30),
@@ -39,7 +42,6 @@ impl Dice {
 
 struct Side {
     party: Party,
-    key: SigningKey,
     peer: Peer,
     got: HashMap<Bytes, usize>,
     downs: Vec<DownReason>,
@@ -57,7 +59,6 @@ impl Side {
         let peer = Peer::new(party.clone(), PATIENCE, now);
         Self {
             party,
-            key,
             peer,
             got: HashMap::new(),
             downs: Vec::new(),
@@ -162,12 +163,11 @@ impl World {
 
     fn deliver_of(&mut self, to: usize, party: Party, outgoing: Outgoing) {
         let (fresh, now) = (self.dice.secret(), self.now);
-        let key = self.sides[1 - to].key.verifying_key();
         let side = &mut self.sides[to];
         match outgoing {
             Outgoing::Hello(Greeting { nonce, echo }) => {
                 let face = Face { party, nonce };
-                let notices = side.peer.on_hello(face, key, echo, fresh, now);
+                let notices = side.peer.on_hello(face, echo, fresh, now);
                 side.peer.on_speech(now);
                 side.note(notices.unwrap_or_default());
             }
@@ -188,7 +188,7 @@ impl World {
                     }
                 }
             }
-            Outgoing::Bye(session, _) => {
+            Outgoing::Bye(session, ..) => {
                 let notice = side.peer.on_bye(session).ok();
                 side.note(notice);
             }

@@ -70,7 +70,7 @@ fn advert_bytes() -> u64 {
         net: "public".to_owned(),
         kind: Kind::Advert,
         from: Address::node(node.peer),
-        kid: node.kid(),
+        kid: Some(node.kid()),
         to: None,
         session: None,
         seq: None,
@@ -81,7 +81,7 @@ fn advert_bytes() -> u64 {
         binding: node.binding.clone(),
         advert: advert(NOW, INTERVAL),
     };
-    envelope::sign(header, &said, &node.key).unwrap().len() as u64
+    envelope::sign(&header, &said, &node.key).unwrap().len() as u64
 }
 
 /// One node: who it is, how often it started, with whom.

@@ -19,7 +19,7 @@ use crate::{
     wire::{
         Address, Refusal,
         binding::Bound,
-        body::{Announcement, Hello, SessionId},
+        body::{Announcement, Hello},
         dagcbor,
         envelope::{Content, Sealed},
         forward::Forwarding,
@@ -54,10 +54,8 @@ impl State {
                 let (hello, bound) = *said;
                 self.on_hello(origin, hello, bound, fresh(), now)?;
             }
-            Content::Frame(session, seq, sealed) => {
-                return self.on_frame(origin, (session, seq), &sealed, now);
-            }
-            Content::Bye(session) => self.on_bye(origin.from, session, now)?,
+            Content::Frame(sealed) => return self.on_frame(origin, &sealed, now),
+            Content::Bye(sealed) => self.on_bye(origin.from, &sealed, now)?,
             Content::Advert(said, at) => {
                 let (said, bound) = *said;
                 self.on_advert(said, &bound, at, now)?;
@@ -93,7 +91,7 @@ impl State {
         let needs_stream = self.own.carrier == Carrier::Stream && origin.via.is_none();
         let peer = self.peer(from, now).ok_or(Refusal::Rate)?;
         let was_known = peer.is_with(&face);
-        let heard = peer.on_hello(face.clone(), bound.key, hello.echo, fresh.clone(), now);
+        let heard = peer.on_hello(face.clone(), hello.echo, fresh.clone(), now);
         if is_own_word {
             peer.on_speech(now);
         }
@@ -117,14 +115,14 @@ impl State {
     fn on_frame(
         &mut self,
         origin: Origin<'_>,
-        place: (SessionId, u64),
         sealed: &Sealed,
         now: Instant,
     ) -> Result<Vec<Bytes>, Refusal> {
         let from = origin.from;
         let room = MAX_EVENTS.saturating_sub(self.events.len());
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
-        let frame = sealed.open(&peer.keys(place.0)?)?;
+        let frame = sealed.frame(&peer.keys(sealed.session)?)?;
+        let place = (sealed.session, sealed.seq);
         let (notices, arrived) = peer.on_frame(place, frame, room, now)?;
         self.came(origin, true, now);
         self.note(from, notices, now);
@@ -156,9 +154,10 @@ impl State {
         }
     }
 
-    fn on_bye(&mut self, from: &Address, session: SessionId, now: Instant) -> Result<(), Refusal> {
+    fn on_bye(&mut self, from: &Address, sealed: &Sealed, now: Instant) -> Result<(), Refusal> {
         let peer = self.peers.get_mut(from).ok_or(Refusal::Session)?;
-        let notice = peer.on_bye(session)?;
+        sealed.farewell(&peer.keys(sealed.session)?)?;
+        let notice = peer.on_bye(sealed.session)?;
         self.note(from, vec![notice], now);
         Ok(())
     }

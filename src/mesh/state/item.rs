@@ -1,4 +1,4 @@
-//! An envelope that is to be published, before it is signed.
+//! An envelope that is to be published, before it is signed or sealed.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -49,19 +49,23 @@ impl Item {
         }
     }
 
-    /// Signs it; gives topic and envelope.
+    /// Where it is published.
+    pub(crate) fn topic(&self, mesh: &str, me: &Address) -> String {
+        match self {
+            Self::To(to, ..) => topics::inbox(mesh, to),
+            Self::Advert(..) => topics::adverts(mesh),
+            Self::Probe(_) => topics::inbox(mesh, me),
+        }
+    }
+
+    /// Signs or seals it; gives the envelope.
     pub(crate) fn seal(
         self,
         mesh: &str,
         me: &Address,
         identity: &Identity,
-    ) -> Result<(String, Bytes), Refusal> {
+    ) -> Result<Bytes, Refusal> {
         let seal = Seal { mesh, me, identity };
-        let topic = match &self {
-            Self::To(to, ..) => topics::inbox(mesh, to),
-            Self::Advert(..) => topics::adverts(mesh),
-            Self::Probe(_) => topics::inbox(mesh, me),
-        };
         let bytes = match self {
             Self::To(to, outgoing, said) => seal.outgoing(&to, outgoing, said)?,
             Self::Advert(advert, now) => seal.advert(*advert, now)?,
@@ -71,7 +75,7 @@ impl Item {
                 seal.envelope(Header { seq, ..header }, &Empty {})?
             }
         };
-        Ok((topic, bytes.into()))
+        Ok(bytes.into())
     }
 }
 
@@ -89,7 +93,7 @@ impl Seal<'_> {
             net: self.mesh.to_owned(),
             kind,
             from: self.me.clone(),
-            kid: self.identity.kid(),
+            kid: Some(self.identity.kid()),
             to: to.cloned(),
             session: None,
             seq: None,
@@ -99,11 +103,12 @@ impl Seal<'_> {
     }
 
     fn envelope<B: Serialize>(&self, header: Header, body: &B) -> Result<Vec<u8>, Refusal> {
-        envelope::sign(header, body, self.identity.key())
+        envelope::sign(&header, body, self.identity.key())
     }
 
     fn outgoing(&self, to: &Address, outgoing: Outgoing, said: Said) -> Result<Vec<u8>, Refusal> {
         let in_session = |kind, session, seq| Header {
+            kid: None,
             session: Some(session),
             seq: Some(seq),
             ..self.header(kind, Some(to))
@@ -121,10 +126,10 @@ impl Seal<'_> {
             }
             Outgoing::Frame(departing, keys) => {
                 let header = in_session(Kind::Frame, departing.session, departing.seq);
-                envelope::seal(header, &departing.frame, &keys, self.identity.key())
+                envelope::seal(&header, &departing.frame, &keys)
             }
-            Outgoing::Bye(session, seq) => {
-                self.envelope(in_session(Kind::Bye, session, seq), &Empty {})
+            Outgoing::Bye(session, seq, keys) => {
+                envelope::seal(&in_session(Kind::Bye, session, seq), &Empty {}, &keys)
             }
         }
     }

@@ -4,14 +4,13 @@
 
 use std::time::Duration;
 
-use ed25519_dalek::VerifyingKey;
 use libp2p_identity::PeerId;
 use tokio::time::Instant;
 
 use super::{MAX_ADDRESSES, State, may_publish};
 use crate::{
     mesh::{health::Health, session::Peer},
-    wire::{Address, KeyId},
+    wire::Address,
 };
 
 impl State {
@@ -23,11 +22,6 @@ impl State {
 
     pub(crate) fn own_addresses(&self) -> Vec<String> {
         self.addresses.iter().take(MAX_ADDRESSES).cloned().collect()
-    }
-
-    /// The key of a session with `from`.
-    pub(crate) fn key(&self, from: &Address, kid: &KeyId) -> Option<VerifyingKey> {
-        self.peers.get(from)?.key(kid)
     }
 
     pub(crate) fn is_up(&self, address: &Address) -> bool {

@@ -154,7 +154,7 @@ fn take(shared: &Shared, data: &[u8]) -> Result<Option<Address>, Ended> {
     shared.changed.notify_waiters();
     match taken {
         Ok(peer) => Ok(Some(peer)),
-        Err(Refusal::Session | Refusal::UnknownKey | Refusal::Replay) => Ok(None),
+        Err(Refusal::Session | Refusal::Replay) => Ok(None),
         Err(refusal) => Err(Ended::Refused(refusal)),
     }
 }
@@ -184,7 +184,7 @@ async fn write(shared: &Shared, peer: &Address, stream: &Stream, writer: &mut Wr
 
 async fn send(shared: &Shared, writer: &mut Writer, item: Item) -> Result<(), Ended> {
     let sealed = item.seal(&shared.config.mesh, &shared.me, &shared.identity);
-    let (_, bytes) = sealed.map_err(Ended::Refused)?;
+    let bytes = sealed.map_err(Ended::Refused)?;
     writer.send(bytes).await.map_err(|e| broken(&e))?;
     shared.state.lock().counters.streamed += 1;
     Ok(())

@@ -37,7 +37,7 @@ impl Case {
             net: NET.to_owned(),
             kind,
             from: Address::node(self.from.peer),
-            kid: self.from.kid(),
+            kid: (!in_session).then(|| self.from.kid()),
             to: (!is_advert).then(|| Address::node(self.me.peer)),
             session: in_session.then(|| ByteArray::new([9; 32])),
             seq: in_session.then_some(1),
@@ -85,7 +85,7 @@ impl Case {
     }
 
     fn signed<B: Serialize>(&self, header: Header, body: &B) -> Vec<u8> {
-        sign(header, body, &self.from.key).unwrap()
+        sign(&header, body, &self.from.key).unwrap()
     }
 
     /// Sealed where the header has what that takes.
@@ -93,7 +93,7 @@ impl Case {
         if header.seq.is_none() {
             return self.signed(header, frame);
         }
-        seal(header, frame, &self.keys(0), &self.from.key).unwrap()
+        seal(&header, frame, &self.keys(0)).unwrap()
     }
 
     /// The session's keys, of the sender (0) or the receiver (1).
@@ -106,7 +106,7 @@ impl Case {
     /// The frame in an envelope.
     fn frame_in(&self, bytes: &[u8]) -> Result<Frame, Refusal> {
         match self.open(bytes)? {
-            Content::Frame(_, 1, sealed) => sealed.open(&self.keys(1)),
+            Content::Frame(sealed) => sealed.frame(&self.keys(1)),
             other => panic!("{other:?}"),
         }
     }
@@ -117,18 +117,12 @@ impl Case {
 
     fn open_at(&self, bytes: &[u8], now: u64) -> Result<Content, Refusal> {
         let me = Address::node(self.me.peer);
-        let known = (Address::node(self.from.peer), self.from.kid());
-        parse(bytes)?.open(
-            &Expect {
-                net: NET,
-                me: &me,
-                now,
-            },
-            |from, kid| {
-                let is_known = *from == known.0 && *kid == known.1;
-                is_known.then(|| self.from.key.verifying_key())
-            },
-        )
+        parse(bytes)?.open(&Expect {
+            net: NET,
+            me: &me,
+            key: &self.me.key.verifying_key(),
+            now,
+        })
     }
 }
 
@@ -138,9 +132,12 @@ fn every_kind_comes_through() {
     let hello = case.signed(case.header(Kind::Hello), &case.hello());
     assert!(matches!(case.open(&hello), Ok(Content::Hello(_))));
     let frame = case.sealed(case.header(Kind::Frame), &case.frame());
-    assert!(matches!(case.open(&frame), Ok(Content::Frame(_, 1, _))));
-    let bye = case.signed(case.header(Kind::Bye), &Empty {});
-    assert!(matches!(case.open(&bye), Ok(Content::Bye(_))));
+    assert_eq!(case.frame_in(&frame), Ok(case.frame()));
+    let bye = seal(&case.header(Kind::Bye), &Empty {}, &case.keys(0)).unwrap();
+    let Ok(Content::Bye(bye)) = case.open(&bye) else {
+        panic!("no farewell");
+    };
+    assert_eq!(bye.farewell(&case.keys(1)), Ok(()));
     let advert = case.signed(case.header(Kind::Advert), &case.announcement());
     assert!(matches!(case.open(&advert), Ok(Content::Advert(_, NOW))));
 }
@@ -155,16 +152,12 @@ fn a_probe_is_believed_by_its_own_sender_only() {
         ..case.header(Kind::Probe)
     };
     let envelope = parse(&case.signed(header.clone(), &Empty {})).unwrap();
-    let expect = Expect {
-        net: NET,
-        me: &me,
-        now: NOW,
+    let open = |own: &Node| {
+        let (net, me, key, now) = (NET, &me, &own.key.verifying_key(), NOW);
+        envelope.open(&Expect { net, me, key, now })
     };
-    let key = Some(case.from.key.verifying_key());
-    assert!(matches!(
-        envelope.open(&expect, |_, _| key),
-        Ok(Content::Probe(4))
-    ));
+    assert!(matches!(open(&case.from), Ok(Content::Probe(4))));
+    assert_eq!(open(&case.me).unwrap_err(), Refusal::Signature);
     let foreign = Header {
         to: Some(Address::node(case.me.peer)),
         ..header
@@ -173,12 +166,12 @@ fn a_probe_is_believed_by_its_own_sender_only() {
     assert_eq!(case.open(&foreign).unwrap_err(), Refusal::Malformed);
 }
 
-/// What is changed in an otherwise good envelope before it is signed.
+/// What is changed in an otherwise good envelope before it is sealed.
 type Change = fn(&mut Header, &mut Frame);
 
 #[test]
-fn signed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() {
-    let changes: [(&str, Change, Refusal); 13] = [
+fn sealed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() {
+    let changes: [(&str, Change, Refusal); 12] = [
         ("version 2", |h, _| h.v = 2, Refusal::Version),
         ("version 0", |h, _| h.v = 0, Refusal::Version),
         (
@@ -194,18 +187,13 @@ fn signed_envelopes_with_a_wrong_header_or_body_are_refused_with_their_reason() 
         ),
         ("no receiver", |h, _| h.to = None, Refusal::Malformed),
         (
-            "an unknown sender",
-            |h, _| h.from = Address::node(Node::new(3).peer),
-            Refusal::UnknownKey,
+            "a key beside the seal",
+            |h, _| h.kid = Some(Node::new(1).kid()),
+            Refusal::Malformed,
         ),
         (
-            "an unknown key",
-            |h, _| h.kid = Node::new(3).kid(),
-            Refusal::UnknownKey,
-        ),
-        (
-            "an attached sender's key",
-            |h, _| h.from.kid = Some(Node::new(3).kid()),
+            "a greeting",
+            |h, _| h.kind = Kind::Hello,
             Refusal::Malformed,
         ),
         ("no session", |h, _| h.session = None, Refusal::Malformed),
@@ -286,37 +274,73 @@ fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_rea
 }
 
 #[test]
+fn a_key_that_is_not_the_senders_signs_nothing() {
+    let (case, other) = (Case::new(), Node::new(3));
+    let signed_by = |kid, from| {
+        let header = case.header(Kind::Hello);
+        let header = Header {
+            kid,
+            from,
+            ..header
+        };
+        case.open(&case.signed(header, &case.hello())).unwrap_err()
+    };
+    let from = || Address::node(case.from.peer);
+    assert_eq!(signed_by(None, from()), Refusal::Malformed);
+    assert_eq!(signed_by(Some(other.kid()), from()), Refusal::Binding);
+    let attached = Address::attached(case.from.peer, other.kid());
+    assert_eq!(
+        signed_by(Some(case.from.kid()), attached),
+        Refusal::Malformed
+    );
+}
+
+#[test]
 fn bytes_changed_on_the_way_are_refused_with_their_reason() {
     let case = Case::new();
     let good = case.sealed(case.header(Kind::Frame), &case.frame());
-    let refused = |bytes: &[u8]| case.open(bytes).unwrap_err();
+    let refused = |bytes: &[u8]| case.frame_in(bytes).unwrap_err();
     assert_eq!(refused(&[]), Refusal::Malformed);
     assert_eq!(refused(&good[..good.len() - 1]), Refusal::Malformed);
     assert_eq!(refused(&[&good[..], &[0]].concat()), Refusal::Malformed);
     assert_eq!(refused(&vec![0x41; MAX_BYTES + 1]), Refusal::Oversized);
 
-    let parsed = || parse(&good).unwrap();
-    let encode = |envelope: Envelope| dagcbor::encode(&envelope).unwrap();
-    let mut changed = parsed();
-    changed.header.seq = Some(2);
-    assert_eq!(refused(&encode(changed)), Refusal::Signature);
-    let mut changed = parsed();
-    changed.body = dagcbor::encode(&Frame::default()).unwrap();
-    assert_eq!(refused(&encode(changed)), Refusal::Signature);
-    let mut changed = parsed();
-    changed.sig = vec![0; 63];
-    assert_eq!(refused(&encode(changed)), Refusal::Signature);
-    let bye = Header {
-        kind: Kind::Bye,
-        ..parsed().header
+    let changed = |bytes: &[u8], change: fn(&mut Envelope)| {
+        let mut envelope = parse(bytes).unwrap();
+        change(&mut envelope);
+        envelope.encode().unwrap()
     };
+    let unsealable: [fn(&mut Envelope); 4] = [
+        |e| e.header.seq = Some(2),
+        |e| e.header.from = Address::node(Node::new(3).peer),
+        |e| e.header.session = Some(ByteArray::new([8; 32])),
+        |e| e.parts.body = dagcbor::encode(&Frame::default()).unwrap(),
+    ];
+    for change in unsealable {
+        assert_eq!(refused(&changed(&good, change)), Refusal::Unsealable);
+    }
     assert_eq!(
-        refused(&encode(Envelope {
-            header: bye,
-            ..parsed()
-        })),
-        Refusal::Signature
+        refused(&changed(&good, |e| e.parts.sig = vec![0; 64])),
+        Refusal::Malformed
     );
+    let bye = changed(&good, |e| e.header.kind = Kind::Bye);
+    let Ok(Content::Bye(bye)) = case.open(&bye) else {
+        panic!("no farewell");
+    };
+    assert_eq!(bye.farewell(&case.keys(1)), Err(Refusal::Unsealable));
+
+    let hello = case.signed(case.header(Kind::Hello), &case.hello());
+    let unsigned: [fn(&mut Envelope); 3] = [
+        |e| e.parts.sig[0] ^= 1,
+        |e| e.parts.sig.truncate(63),
+        |e| e.parts.sig.clear(),
+    ];
+    for change in unsigned {
+        assert_eq!(
+            case.open(&changed(&hello, change)).unwrap_err(),
+            Refusal::Signature
+        );
+    }
 
     let mut extra: BTreeMap<String, Ipld> = dagcbor::decode(&good).unwrap();
     extra.insert("more".to_owned(), Ipld::Bool(true));
@@ -331,11 +355,23 @@ fn bytes_changed_on_the_way_are_refused_with_their_reason() {
 #[test]
 fn no_single_bit_can_be_changed() {
     let case = Case::new();
-    let good = case.signed(case.header(Kind::Hello), &case.hello());
-    for bit in 0..good.len() * 8 {
-        let mut changed = good.clone();
+    let flipped = |good: &[u8], bit: usize| {
+        let mut changed = good.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert!(case.open(&changed).is_err(), "bit {bit}");
+        changed
+    };
+    let hello = case.signed(case.header(Kind::Hello), &case.hello());
+    for bit in 0..hello.len() * 8 {
+        assert!(case.open(&flipped(&hello, bit)).is_err(), "bit {bit}");
+    }
+    let frame = case.sealed(case.header(Kind::Frame), &case.frame());
+    for bit in 0..frame.len() * 8 {
+        let opened = match case.open(&flipped(&frame, bit)) {
+            Ok(Content::Frame(sealed)) => sealed.frame(&case.keys(1)).map(|_| ()),
+            Ok(Content::Bye(sealed)) => sealed.farewell(&case.keys(1)),
+            other => other.map(|_| ()),
+        };
+        assert!(opened.is_err(), "bit {bit}");
     }
 }
 
@@ -346,11 +382,6 @@ fn a_body_over_the_cap_is_refused_before_it_is_sent() {
         messages: vec![(1, ByteBuf::from(vec![0; MAX_BYTES]))],
         ack: Ack::default(),
     };
-    let refused = seal(
-        case.header(Kind::Frame),
-        &frame,
-        &case.keys(0),
-        &case.from.key,
-    );
+    let refused = seal(&case.header(Kind::Frame), &frame, &case.keys(0));
     assert_eq!(refused, Err(Refusal::Oversized));
 }

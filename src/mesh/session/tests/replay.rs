@@ -111,15 +111,3 @@ fn old_greetings_are_answered_fifty_times_a_second_at_most() {
     let said = world.recorded.len() - before;
     assert!(said < 250, "1,000 greetings made both say {said} envelopes");
 }
-
-#[test]
-fn the_key_of_a_living_session_outlasts_keys_that_old_greetings_bring() {
-    let mut world = three_sessions(11);
-    let key = world.sides[0].key.verifying_key();
-    for number in 50..60 {
-        let old = Side::new(number, 1, world.now);
-        let peer = &mut world.sides[1].peer;
-        peer.learn(old.party.kid, old.key.verifying_key());
-    }
-    assert_eq!(world.sides[1].peer.key(&KeyId::of(&key)), Some(key));
-}

@@ -196,7 +196,7 @@ impl World {
             };
             let to = item.receiver().cloned().unwrap();
             let me = self.sides[side].me();
-            let (_, bytes) = item.seal(NET, &me, &self.sides[side].identity).unwrap();
+            let bytes = item.seal(NET, &me, &self.sides[side].identity).unwrap();
             for relay in &paths.relays {
                 self.sides[side]
                     .state
@@ -230,7 +230,7 @@ impl World {
             Ok(brought) => brought
                 .iter()
                 .for_each(|inner| self.take(side, Some(&from), inner)),
-            Err(Refusal::Session | Refusal::UnknownKey) if envelope.header.kind == Kind::Frame => {
+            Err(Refusal::Session) if envelope.header.kind == Kind::Frame => {
                 state.on_stranger(origin, secret, now);
             }
             Err(_) => {}
@@ -299,9 +299,10 @@ fn open(
     let expect = Expect {
         net: NET,
         me: &me,
+        key: &Node::new(1).key.verifying_key(),
         now: NOW,
     };
-    let content = envelope.open(&expect, |from, kid| state.key(from, kid))?;
+    let content = envelope.open(&expect)?;
     state.hear(origin, content, || secret, now)
 }
 
