@@ -51,6 +51,7 @@ use clap::{FromArgMatches as _, Parser, Subcommand};
 use context::{Context, Globals};
 use exit::Stop;
 pub use help::{command, reference};
+use tokio::runtime::{Builder, Runtime};
 
 /// Compute beside an unmodified Kubo: run code where the data lies
 #[derive(Debug, Parser)]
@@ -124,7 +125,7 @@ pub fn main() -> ExitCode {
         Command::Guest(args) => return cx.out.end(args.run()),
         command => command,
     };
-    let ended = runtime().and_then(|runtime| {
+    let ended = runtime(command.may_hold_a_node()).and_then(|runtime| {
         let ended = runtime.block_on(command.run(&cx));
         runtime.shutdown_timeout(LINGER);
         ended
@@ -132,13 +133,29 @@ pub fn main() -> ExitCode {
     cx.out.end(ended)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?)
+/// A node has a thread per core. A client alone is quicker on one, for nothing
+/// is handed from thread to thread.
+fn runtime(is_node: bool) -> Result<Runtime, Stop> {
+    let mut builder = match is_node {
+        true => Builder::new_multi_thread(),
+        false => Builder::new_current_thread(),
+    };
+    Ok(builder.enable_all().build()?)
 }
 
 impl Command {
+    /// Whether a node runs in this process, or may for want of a daemon.
+    const fn may_hold_a_node(&self) -> bool {
+        matches!(
+            self,
+            Self::Daemon(_)
+                | Self::Deploy(_)
+                | Self::Image(_)
+                | Self::Invoke(_)
+                | Self::Schedule(_)
+        )
+    }
+
     async fn run(self, cx: &Context) -> Result<(), Stop> {
         match self {
             Self::Daemon(args) => args.run(cx).await,

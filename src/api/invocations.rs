@@ -24,6 +24,9 @@ use crate::{
 
 /// Events in one piece of a body.
 const MAX_AT_ONCE: usize = 16;
+/// How long an event waits for others to travel with. A short invocation is
+/// over by then: its caller is written to, and wakes, once.
+const RIDE_DELAY: Duration = Duration::from_millis(5);
 
 /// `invoke?arg=FUNCTION[&arg=INPUT][&request={…}]`: the events as they happen,
 /// one JSON object per line. With the input `-` the body is the input. A
@@ -35,8 +38,12 @@ pub(super) async fn invoke<B: Backend>(
 ) -> Result<Response, Refusal> {
     let (request, input) = read(pairs, body)?;
     let events = backend.invoke(request, input).await?;
-    // What happened at once is told at once, the first of it with the head.
-    let mut pieces = events.ready_chunks(MAX_AT_ONCE);
+    let mut pieces = Box::pin(tokio_stream::StreamExt::chunks_timeout(
+        events,
+        MAX_AT_ONCE,
+        RIDE_DELAY,
+    ));
+    // The head goes with the first of them.
     let first = stream::iter(pieces.next().await);
     let lines = first
         .chain(pieces)

@@ -18,6 +18,9 @@ use crate::{
 
 /// Bytes of small blocks kept in memory.
 const MEMORY_BYTES: u64 = 16 << 20;
+/// Manifests that are kept as they were read; none is larger than a block that
+/// rides along.
+const MAX_MANIFESTS: u64 = 256;
 /// Blocks up to this size, all of one message together, ride along.
 pub(crate) const RIDE_ALONG_BYTES: usize = 64 << 10;
 
@@ -26,6 +29,7 @@ pub(crate) const RIDE_ALONG_BYTES: usize = 64 << 10;
 pub(crate) struct Content {
     kubo: kubo::Client,
     memory: Cache<Cid, Bytes>,
+    manifests: Cache<Cid, Manifest>,
 }
 
 impl Content {
@@ -38,6 +42,7 @@ impl Content {
                 .max_capacity(MEMORY_BYTES)
                 .weigher(weigh)
                 .build(),
+            manifests: Cache::new(MAX_MANIFESTS),
         }
     }
 
@@ -97,8 +102,16 @@ impl Content {
         function: &Cid,
         wait: Duration,
     ) -> Result<Manifest, Failure> {
+        if let Some(manifest) = self.manifests.get(function) {
+            return Ok(manifest);
+        }
         let data = self.block(function, wait).await?;
-        manifest_of(function, data)
+        let is_small = data.len() <= RIDE_ALONG_BYTES;
+        let manifest = manifest_of(function, data)?;
+        if is_small {
+            self.manifests.insert(*function, manifest.clone());
+        }
+        Ok(manifest)
     }
 
     /// The call named by `call`.

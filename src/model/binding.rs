@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::BootId;
 
 /// What the node key signs, at most every half day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BindingBody {
     /// Always `binding/1`.
@@ -29,7 +29,7 @@ pub struct BindingBody {
 
 /// A binding with the node key's signature; verifies offline, since an Ed25519
 /// peer ID contains its public key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// What is signed.

@@ -8,12 +8,11 @@ use moka::sync::Cache;
 use super::prepare::Prepared;
 use crate::{
     compute::{Failure, private},
-    model::{Binding, Cid, Class, Delivery, LeaseId, PeerId, Receipt},
+    model::{Binding, Class, Delivery, LeaseId, PeerId, Receipt},
     wire::{
         self, Refusal,
         binding::{self, Bound},
-        block::DAG_CBOR,
-        cid_of, dagcbor,
+        dagcbor,
     },
 };
 
@@ -23,7 +22,7 @@ const MAX_BINDINGS: u64 = 1_024;
 /// Bindings that were checked: an executor signs a day's receipts under one or
 /// two of them. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Bindings(Cache<Cid, Bound>);
+pub(super) struct Bindings(Cache<Binding, Bound>);
 
 impl Default for Bindings {
     fn default() -> Self {
@@ -33,12 +32,11 @@ impl Default for Bindings {
 
 impl Bindings {
     fn check(&self, binding: &Binding) -> Result<Bound, Refusal> {
-        let name = cid_of(DAG_CBOR, &dagcbor::encode(binding)?);
-        if let Some(known) = self.0.get(&name) {
+        if let Some(known) = self.0.get(binding) {
             return Ok(known);
         }
         let bound = binding::verify_ever(binding)?;
-        self.0.insert(name, bound.clone());
+        self.0.insert(binding.clone(), bound.clone());
         Ok(bound)
     }
 }
