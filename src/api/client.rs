@@ -542,22 +542,15 @@ async fn next_event(reading: Reading) -> Option<(Result<InvocationEvent, Failure
         }
         Reading::Over => return None,
     };
-    let event = match lines.next().await {
+    let event: Result<InvocationEvent, _> = match lines.next().await {
         None => Err(lost("it ended before the invocation did")),
         Some(Err(e)) => Err(lost(&chain(&e))),
         Some(Ok(line)) => serde_json::from_str(&line).map_err(|e| foreign(&e.to_string())),
     };
     let reading = match &event {
         Err(_) => Reading::Over,
-        Ok(event) if is_last(event) => Reading::End(lines),
+        Ok(event) if event.is_last() => Reading::End(lines),
         Ok(_) => Reading::Events(lines),
     };
     Some((event, reading))
-}
-
-const fn is_last(event: &InvocationEvent) -> bool {
-    matches!(
-        event,
-        InvocationEvent::Done(_) | InvocationEvent::Failed { .. }
-    )
 }

@@ -10,7 +10,8 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Backend,
@@ -38,17 +39,16 @@ pub(super) async fn invoke<B: Backend>(
 ) -> Result<Response, Refusal> {
     let (request, input) = read(pairs, body)?;
     let events = backend.invoke(request, input).await?;
-    let mut pieces = Box::pin(tokio_stream::StreamExt::chunks_timeout(
-        events,
-        MAX_AT_ONCE,
-        RIDE_DELAY,
-    ));
+    let mut pieces = stream::unfold(Some(events), |events| async {
+        let mut events = events?;
+        let piece = piece(&mut events).await?;
+        let is_over = piece.last().is_some_and(InvocationEvent::is_last);
+        Some((lines_of(&piece), (!is_over).then_some(events)))
+    })
+    .boxed();
     // The head goes with the first of them.
     let first = stream::iter(pieces.next().await);
-    let lines = first
-        .chain(pieces)
-        .map(|events| Ok::<_, Infallible>(lines_of(&events)));
-    let lines = Body::from_stream(lines);
+    let lines = Body::from_stream(first.chain(pieces).map(Ok::<_, Infallible>));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
@@ -169,6 +169,23 @@ fn read(pairs: Pairs, body: Body) -> Result<(InvokeRequest, Option<ByteStream>),
             .boxed()
     };
     Ok((request, streams.then(stream)))
+}
+
+/// The next event, and what follows it within a moment; the last one waits for
+/// nothing.
+async fn piece<S>(events: &mut S) -> Option<Vec<InvocationEvent>>
+where
+    S: Stream<Item = InvocationEvent> + Unpin,
+{
+    let mut piece = vec![events.next().await?];
+    let until = Instant::now() + RIDE_DELAY;
+    while piece.len() < MAX_AT_ONCE && !piece.last().is_some_and(InvocationEvent::is_last) {
+        match timeout_at(until, events.next()).await {
+            Ok(Some(event)) => piece.push(event),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Some(piece)
 }
 
 fn lines_of(events: &[InvocationEvent]) -> Bytes {

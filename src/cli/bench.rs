@@ -37,8 +37,9 @@ use crate::{task::Tasks, telemetry::Format};
 /// Starts two temporary nodes on loopback. One invokes, on the other, a function that reads its 128
 /// bytes of input and exits: one at a time, from 64 callers, and durably, over pubsub and over a
 /// stream. In the same minutes it measures what no invocation can beat: an echo between the two
-/// Kubos over either, and appends to a file that reach the disk. Takes about two minutes; leaves
-/// nothing behind. Ends with 1 if any invocation was lost.
+/// Kubos over either, and appends to a file that reach the disk; and what a sealed message and its
+/// acknowledgement take between the two nodes (`link`). Takes about two minutes; leaves nothing
+/// behind. Ends with 1 if any invocation was lost.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES
@@ -48,6 +49,7 @@ EXAMPLES
 
 JSON
   floor.pubsub_echo_p50_ms floor.stream_echo_p50_ms floor.fsync_per_s
+  link.pubsub_rtt_ms link.stream_rtt_ms
   warm.pubsub_p50_ms warm.stream_p50_ms held_per_s.pubsub held_per_s.stream durable_per_s lost
   are paths into nested objects. Each figure is the median of its runs, which are below `runs`;
   `ratio` has the figures that stand on a floor. What could not be measured is null, with its
@@ -59,9 +61,9 @@ pub(super) struct Args {
     /// Measure from the running daemon to this peer, which must allow it; nothing is started
     #[arg(long, value_name = "PEER")]
     executor: Option<String>,
-    /// Kubo's program
+    /// Kubo's program, for the temporary nodes
     #[arg(long, value_name = "PROGRAM", env = "IPFS_BIN", default_value = "ipfs")]
-    #[arg(hide_env_values = true, conflicts_with = "executor")]
+    #[arg(hide_env_values = true)]
     ipfs: PathBuf,
 }
 
@@ -192,6 +194,7 @@ impl Bench {
             }
             pass.warm
                 .add_latencies(&load.one_by_one(plan.latency).await);
+            pass.link.add_latencies(load.rtt().await?.as_slice());
             pass.held.add_rate(load.held(plan.held).await);
             let Some(home) = home else { continue };
             let appends = floors::appends(home, plan.fsync, &self.tasks).await?;

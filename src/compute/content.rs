@@ -46,12 +46,16 @@ impl Content {
         }
     }
 
-    /// Keeps blocks that rode along, each hashed first.
+    /// Keeps blocks that rode along, each hashed first. What is here already
+    /// is not looked at.
     ///
     /// # Errors
     /// The first block whose bytes are not what its CID names.
     pub(crate) fn remember(&self, blocks: impl IntoIterator<Item = Block>) -> Result<(), Failure> {
         for block in blocks {
+            if self.memory.contains_key(&block.cid) {
+                continue;
+            }
             wire::verify_block(&block.cid, &block.data).map_err(|error| {
                 Failure::new(Class::Node, "bad_block", format!("{}: {error}", block.cid))
             })?;

@@ -366,6 +366,8 @@ impl Executor {
             None => {}
         }
         if let Some(folder) = work.flatten() {
+            // The result goes first: whoever sends it runs on this thread next.
+            tokio::task::yield_now().await;
             folder.leave();
         }
     }

@@ -58,6 +58,8 @@ async fn a_quick_bench_has_every_figure_and_loses_nothing() {
         "floor.pubsub_echo_p50_ms",
         "floor.stream_echo_p50_ms",
         "floor.fsync_per_s",
+        "link.pubsub_rtt_ms",
+        "link.stream_rtt_ms",
         "warm.pubsub_p50_ms",
         "warm.stream_p50_ms",
         "held_per_s.pubsub",

@@ -17,7 +17,7 @@ use super::{
     series::{millis, per_second},
 };
 use crate::{
-    api::Client,
+    api::{Client, NodeView},
     compute::{
         ByteStream, Code, DeployRequest, Draft, Failure, Finished, InvocationEvent, InvokeRequest,
         Record,
@@ -122,16 +122,25 @@ impl Load {
         self.tally.into_inner()
     }
 
+    /// The executor as the node sees it.
+    async fn seen(&self) -> Result<Option<NodeView>, Failure> {
+        let nodes = self.client.nodes().await?;
+        let mut nodes = nodes.into_iter();
+        Ok(nodes.find(|node| self.request.executor.as_ref() == Some(&node.peer)))
+    }
+
+    /// The link's round trip to the executor in milliseconds, smoothed.
+    pub(super) async fn rtt(&self) -> Result<Option<f64>, Failure> {
+        Ok(self.seen().await?.and_then(|node| node.rtt_ms))
+    }
+
     /// What carries messages to the executor now; waits until it is listed,
     /// which may take it until its next advert.
     pub(super) async fn carrier(&self) -> Result<Carrier, Failure> {
         let until = Instant::now() + ACQUAINTANCE;
         while Instant::now() < until {
-            let nodes = self.client.nodes().await?;
-            let executor = nodes
-                .iter()
-                .find(|node| self.request.executor.as_ref() == Some(&node.peer));
-            let carrier = executor.and_then(|node| Carrier::of(node.carrier.as_deref()?));
+            let seen = self.seen().await?;
+            let carrier = seen.and_then(|node| Carrier::of(node.carrier.as_deref()?));
             if let Some(carrier) = carrier {
                 return Ok(carrier);
             }

@@ -21,6 +21,8 @@ use crate::cli::table::table;
 pub(super) struct Pass {
     /// The echo between the Kubos.
     pub(super) echo: Series,
+    /// The link's round trip, as the node that invokes knows it.
+    pub(super) link: Series,
     /// Invocations, one after the other.
     pub(super) warm: Series,
     /// Invocations from many callers.
@@ -68,8 +70,16 @@ impl Measured {
     /// Notes why nothing was measured over `carrier`.
     pub(super) fn misses(&mut self, carrier: Carrier, why: &str) {
         let keys = match carrier {
-            Carrier::Pubsub => ["warm.pubsub_p50_ms", "held_per_s.pubsub"],
-            Carrier::Stream => ["warm.stream_p50_ms", "held_per_s.stream"],
+            Carrier::Pubsub => [
+                "link.pubsub_rtt_ms",
+                "warm.pubsub_p50_ms",
+                "held_per_s.pubsub",
+            ],
+            Carrier::Stream => [
+                "link.stream_rtt_ms",
+                "warm.stream_p50_ms",
+                "held_per_s.stream",
+            ],
         };
         for key in keys {
             self.missing.insert(key, why.to_owned());
@@ -87,13 +97,15 @@ impl Measured {
 
     /// In the order of the table.
     #[rustfmt::skip]
-    fn figures(&self) -> [Figure<'_>; 8] {
+    fn figures(&self) -> [Figure<'_>; 10] {
         let (pubsub, stream) = (&self.pubsub, &self.stream);
         let figure = |key, name, series, floor| Figure { key, name, series, floor };
         [
             figure("floor.pubsub_echo_p50_ms", "pubsub echo, ms", &pubsub.echo, None),
+            figure("link.pubsub_rtt_ms", "link over pubsub, ms", &pubsub.link, Some(&pubsub.echo)),
             figure("warm.pubsub_p50_ms", "warm over pubsub, ms", &pubsub.warm, Some(&pubsub.echo)),
             figure("floor.stream_echo_p50_ms", "stream echo, ms", &stream.echo, None),
+            figure("link.stream_rtt_ms", "link over a stream, ms", &stream.link, Some(&stream.echo)),
             figure("warm.stream_p50_ms", "warm over a stream, ms", &stream.warm, Some(&stream.echo)),
             figure("held_per_s.pubsub", "held over pubsub, /s", &pubsub.held, None),
             figure("held_per_s.stream", "held over a stream, /s", &stream.held, None),
@@ -244,6 +256,7 @@ mod tests {
                 .pubsub
                 .echo
                 .add_latencies(&[run, run + 1.0, run - 1.0]);
+            measured.pubsub.link.add_latencies(&[run * 1.1]);
             measured.pubsub.warm.add_latencies(&[run * 1.25, run * 1.3]);
             measured.pubsub.held.add_rate(run * 250.0);
             measured.fsync.add_rate(run * 1_000.0);
@@ -255,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_json_has_the_keys_that_scripts_rely_on() {
-        insta::assert_snapshot!(measured().json().to_string(), @r#"{"count":{"echo":9,"runs":3,"succeeded":1234,"warm":6},"durable_per_s":880.0,"floor":{"fsync_per_s":4400.0,"pubsub_echo_p50_ms":4.4,"pubsub_echo_p90_ms":5.6,"pubsub_echo_p99_ms":5.6,"stream_echo_p50_ms":null,"stream_echo_p90_ms":null,"stream_echo_p99_ms":null},"held_per_s":{"pubsub":1100.0,"stream":null},"lost":0,"missing":{"held_per_s.stream":"no streams here","warm.stream_p50_ms":"no streams here"},"ratio":{"durable_per_s":0.2,"warm":{"pubsub_p50_ms":1.25,"stream_p50_ms":null}},"runs":{"durable_per_s":[880.0,840.0,920.0],"floor":{"fsync_per_s":[4400.0,4200.0,4600.0],"pubsub_echo_p50_ms":[4.4,4.2,4.6],"stream_echo_p50_ms":[]},"held_per_s":{"pubsub":[1100.0,1050.0,1150.0],"stream":[]},"warm":{"pubsub_p50_ms":[5.5,5.25,5.75],"stream_p50_ms":[]}},"setup":{"callers":64,"durable_carrier":"pubsub","input_bytes":128,"kubo":"0.43.0","timerose":"0.1.0"},"warm":{"pubsub_p50_ms":5.5,"pubsub_p90_ms":5.98,"pubsub_p99_ms":5.98,"stream_p50_ms":null,"stream_p90_ms":null,"stream_p99_ms":null}}"#);
+        insta::assert_snapshot!(measured().json().to_string(), @r#"{"count":{"echo":9,"runs":3,"succeeded":1234,"warm":6},"durable_per_s":880.0,"floor":{"fsync_per_s":4400.0,"pubsub_echo_p50_ms":4.4,"pubsub_echo_p90_ms":5.6,"pubsub_echo_p99_ms":5.6,"stream_echo_p50_ms":null,"stream_echo_p90_ms":null,"stream_echo_p99_ms":null},"held_per_s":{"pubsub":1100.0,"stream":null},"link":{"pubsub_rtt_ms":4.84,"stream_rtt_ms":null},"lost":0,"missing":{"held_per_s.stream":"no streams here","link.stream_rtt_ms":"no streams here","warm.stream_p50_ms":"no streams here"},"ratio":{"durable_per_s":0.2,"link":{"pubsub_rtt_ms":1.1,"stream_rtt_ms":null},"warm":{"pubsub_p50_ms":1.25,"stream_p50_ms":null}},"runs":{"durable_per_s":[880.0,840.0,920.0],"floor":{"fsync_per_s":[4400.0,4200.0,4600.0],"pubsub_echo_p50_ms":[4.4,4.2,4.6],"stream_echo_p50_ms":[]},"held_per_s":{"pubsub":[1100.0,1050.0,1150.0],"stream":[]},"link":{"pubsub_rtt_ms":[4.84,4.62,5.06],"stream_rtt_ms":[]},"warm":{"pubsub_p50_ms":[5.5,5.25,5.75],"stream_p50_ms":[]}},"setup":{"callers":64,"durable_carrier":"pubsub","input_bytes":128,"kubo":"0.43.0","timerose":"0.1.0"},"warm":{"pubsub_p50_ms":5.5,"pubsub_p90_ms":5.98,"pubsub_p99_ms":5.98,"stream_p50_ms":null,"stream_p90_ms":null,"stream_p99_ms":null}}"#);
     }
 
     #[test]
@@ -263,8 +276,10 @@ mod tests {
         insta::assert_snapshot!(measured().table(), @"
         FIGURE                  MEDIAN  MIN    MAX    P90    P99    FLOOR  RATIO
         pubsub echo, ms         4.400   4.200  4.600  5.600  5.600
+        link over pubsub, ms    4.840   4.620  5.060  5.060  5.060  4.400  1.10
         warm over pubsub, ms    5.500   5.250  5.750  5.980  5.980  4.400  1.25
         stream echo, ms
+        link over a stream, ms
         warm over a stream, ms
         held over pubsub, /s    1100    1050   1150
         held over a stream, /s

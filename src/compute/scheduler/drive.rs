@@ -155,6 +155,8 @@ impl Driver {
                     Action::Finish(end) => {
                         self.end(&mut course, end).await;
                         is_over = true;
+                        // Whoever waits for it comes first.
+                        tokio::task::yield_now().await;
                     }
                     other => self.act(&mut course, other).await,
                 }
