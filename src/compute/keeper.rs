@@ -5,7 +5,7 @@
 //! puts a second, 11,300 blocks a second by import). Until then, and when Kubo
 //! is away, the blocks lie in the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -30,7 +30,7 @@ use crate::{
 /// Blocks that may wait, and their bytes; more stay in the store alone.
 const MAX_WAITING: usize = 131_072;
 const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Blocks of one batch.
+/// Blocks of one batch, no two the same.
 const MAX_BATCH: usize = 512;
 /// How long a batch gathers.
 const GATHER: Duration = Duration::from_millis(300);
@@ -131,7 +131,9 @@ async fn keep_waiting(
     room: Arc<Semaphore>,
 ) {
     loop {
-        let batch = gathered(&mut blocks, GATHER).await;
+        let mut seen = HashSet::new();
+        let is_new = |waiting: &Waiting| seen.insert(waiting.block.cid);
+        let batch = gathered(&mut blocks, GATHER, is_new).await;
         if batch.is_empty() {
             return;
         }
@@ -161,7 +163,7 @@ fn rest(took: Duration, free_percent: u32) -> Duration {
 /// Brings what somebody waits for into Kubo at once.
 async fn keep_awaited(kubo: kubo::Client, mut blocks: mpsc::Receiver<Awaited>) {
     loop {
-        let batch = gathered(&mut blocks, HURRY).await;
+        let batch = gathered(&mut blocks, HURRY, |_| true).await;
         if batch.is_empty() {
             return;
         }
@@ -177,14 +179,19 @@ async fn keep_awaited(kubo: kubo::Client, mut blocks: mpsc::Receiver<Awaited>) {
     }
 }
 
-/// What comes within `time` of the first; nothing once nobody sends any more.
-async fn gathered<T>(from: &mut mpsc::Receiver<T>, time: Duration) -> Vec<T> {
+/// What comes within `time` of the first and is new; nothing once nobody sends
+/// any more.
+async fn gathered<T>(
+    from: &mut mpsc::Receiver<T>,
+    time: Duration,
+    mut is_new: impl FnMut(&T) -> bool,
+) -> Vec<T> {
     let mut batch = Vec::new();
-    batch.extend(from.recv().await);
+    batch.extend(from.recv().await.filter(&mut is_new));
     let until = Instant::now() + time;
     while !batch.is_empty() && batch.len() < MAX_BATCH {
         match timeout_at(until, from.recv()).await {
-            Ok(Some(item)) => batch.push(item),
+            Ok(Some(item)) => batch.extend(is_new(&item).then_some(item)),
             Ok(None) | Err(_) => break,
         }
     }
@@ -250,6 +257,17 @@ async fn store(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_same_block_again_takes_no_place_in_a_batch() {
+        let (send, mut receive) = mpsc::channel(3 * MAX_BATCH);
+        for number in 0..3 * MAX_BATCH {
+            send.send(number / 2).await.unwrap();
+        }
+        let mut seen = HashSet::new();
+        let batch = gathered(&mut receive, GATHER, |number| seen.insert(*number)).await;
+        assert_eq!(batch, (0..MAX_BATCH).collect::<Vec<_>>());
+    }
 
     #[test]
     fn kubo_rests_the_less_the_more_waits_for_it() {
