@@ -1,4 +1,4 @@
-//! What crosses the mesh: canonical, bounded, signed bytes.
+//! What crosses the mesh: canonical, bounded bytes, signed or sealed.
 //!
 //! Takes bytes that strangers wrote and gives typed values that were checked
 //! first, or the [`Refusal`] that says what was wrong; and the way back. Pure:

@@ -22,7 +22,7 @@ use crate::{
     kubo::Message,
     wire::{
         Address, Refusal,
-        envelope::{self, Content, Envelope, Expect, Kind},
+        envelope::{self, Envelope, Expect, Kind},
     },
 };
 
@@ -140,9 +140,6 @@ fn open(
     };
     let from = &envelope.header.from;
     let content = envelope.open(&expect)?;
-    if *from == shared.me && !matches!(content, Content::Probe(_)) {
-        return Ok(());
-    }
     let origin = Origin {
         from,
         via,

@@ -382,9 +382,9 @@ impl Peer {
         if self.is_leaving {
             self.is_leaving = false;
             let session = self.handshake.session()?;
-            let keys = self.handshake.keys(session).ok()?;
+            let keys = self.handshake.keys(session);
             self.end(DownReason::Left);
-            return Some(Outgoing::Bye(session, FAREWELL, Box::new(keys)));
+            return Some(Outgoing::Bye(session, FAREWELL, Box::new(keys.ok()?)));
         }
         let waits = self.waits();
         let link = self.link.as_mut()?;

@@ -1,6 +1,6 @@
 //! What the mesh's tasks share: settings, Kubo, the state, who to wake.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -15,6 +15,9 @@ use crate::{
     kubo::watch::{Presence, Watch},
     wire::{Address, seal::Secret},
 };
+
+/// Between two tries to get random numbers, of which a running system has some.
+const NO_RANDOMNESS_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -99,12 +102,17 @@ impl Shared {
     }
 }
 
-/// A fresh key of the system's randomness. Without it no greeting is sent that
-/// could be replayed: an all-zero nonce would be, so the failure is loud.
+/// A fresh key of the system's randomness. Whoever can guess it can speak as
+/// this node, which is therefore silent while there is none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing may go on without randomness, of which a running system has some"
+)]
 pub(super) fn fresh_secret() -> Secret {
     let mut bits = [0; 32];
-    if getrandom::fill(&mut bits).is_err() {
-        tracing::error!("the system gives no random numbers: sessions can be replayed");
+    while getrandom::fill(&mut bits).is_err() {
+        tracing::error!("the system gives no random numbers: nobody is greeted");
+        std::thread::sleep(NO_RANDOMNESS_PAUSE);
     }
     Secret::of(bits)
 }

@@ -92,7 +92,7 @@ pub struct Probe {
     pub input: Option<Cid>,
 }
 
-/// A candidate's answer; signed with the link's envelope, so it is also the
+/// A candidate's answer; its session proves who gives it, so it is also the
 /// answer to the challenge that a provider record is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

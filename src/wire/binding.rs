@@ -12,6 +12,9 @@ use crate::model::{Binding, BindingBody, BootId};
 pub const BINDING_TAG: &str = "binding/1";
 /// The longest a binding may hold, in seconds.
 pub const MAX_LIFE_S: u64 = 86_400;
+/// Prekeys that a binding may name, and the bytes of each.
+const MAX_PREKEYS: usize = 4;
+const PREKEY_BYTES: usize = 32;
 const DOMAIN: &[u8] = b"timerose/bind/1\n";
 
 /// A binding that was checked.
@@ -64,7 +67,9 @@ pub fn verify_ever(binding: &Binding) -> Result<Bound, Refusal> {
         .expires
         .checked_sub(body.not_before)
         .ok_or(Refusal::Binding)?;
-    if body.timerose != BINDING_TAG || life > MAX_LIFE_S {
+    let are_few = body.prekeys.len() <= MAX_PREKEYS;
+    let are_keys = body.prekeys.iter().all(|key| key.len() == PREKEY_BYTES);
+    if body.timerose != BINDING_TAG || life > MAX_LIFE_S || !are_few || !are_keys {
         return Err(Refusal::Binding);
     }
     let peer: PeerId = body.peer.parse().map_err(|_| Refusal::Binding)?;
@@ -108,6 +113,21 @@ mod tests {
         let node = Node::new(1);
         let long = node.bind(|body| body.expires = body.not_before + MAX_LIFE_S + 1);
         assert_eq!(verify(&long, NOW).unwrap_err(), Refusal::Binding);
+    }
+
+    #[test]
+    fn a_binding_has_room_for_a_few_prekeys() {
+        let with = |prekeys: &[usize]| {
+            let key = |bytes: &usize| vec![7; *bytes].into();
+            let node = Node::new(1);
+            verify(
+                &node.bind(|body| body.prekeys = prekeys.iter().map(key).collect()),
+                NOW,
+            )
+        };
+        assert!(with(&[32; 4]).is_ok());
+        assert_eq!(with(&[32; 5]).unwrap_err(), Refusal::Binding);
+        assert_eq!(with(&[31]).unwrap_err(), Refusal::Binding);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 
-use super::Refusal;
+use super::{Refusal, seal};
 use crate::model::{Advert, Binding};
 
 /// What one side picks for one handshake with one peer: a fresh X25519 key, so
@@ -81,7 +81,11 @@ pub struct Empty {}
 
 impl Hello {
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        check_texts(&self.addresses, MAX_ADDRESSES, MAX_ADDRESS_BYTES)
+        check_texts(&self.addresses, MAX_ADDRESSES, MAX_ADDRESS_BYTES)?;
+        match seal::is_sound(&self.nonce) {
+            true => Ok(()),
+            false => Err(Refusal::Unsealable),
+        }
     }
 }
 

@@ -82,6 +82,15 @@ impl Secret {
     }
 }
 
+/// Whether a key can keep a secret: with those of low order everybody agrees on
+/// the same one.
+#[must_use]
+pub fn is_sound(public: &Nonce) -> bool {
+    let any = StaticSecret::from([1; 32]);
+    any.diffie_hellman(&PublicKey::from(**public))
+        .was_contributory()
+}
+
 /// The two keys of a session, as one side holds them.
 #[derive(Clone)]
 pub struct Keys {
@@ -203,6 +212,7 @@ mod tests {
         let low_order = Nonce::new([0; 32]);
         let agreed = Secret::of([1; 32]).agree(&low_order, &SessionId::new([3; 32]));
         assert_eq!(agreed.unwrap_err(), Refusal::Unsealable);
+        assert!(!is_sound(&low_order) && is_sound(&Secret::of([2; 32]).public()));
     }
 
     #[test]

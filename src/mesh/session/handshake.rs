@@ -180,8 +180,8 @@ impl Handshake {
         pending.is_some_and(|pending| echo == Some(pending.secret.public()))
     }
 
-    /// Something signed within a session arrived: only who heard our fresh
-    /// nonce can know its id.
+    /// Something of a session arrived, which its keys opened: only who heard
+    /// our fresh nonce has them.
     pub(crate) fn on_session(&mut self, id: SessionId) -> Heard {
         if self.session() == Some(id) {
             return Heard::Confirm;

@@ -10,7 +10,7 @@ use self::world::{FAR, MIDDLE, NEAR, STEP, World, message};
 use crate::{
     mesh::{MAX_MESSAGE_BYTES, session::DownReason},
     wire::{
-        Address, dagcbor,
+        Address, Refusal, dagcbor,
         forward::{Forwarding, MAX_FORWARDED_BYTES},
         testing::Node,
     },
@@ -30,6 +30,12 @@ fn the_ends_of_a_chain_speak_to_each_other_through_its_middle() {
     assert_eq!(world.via(NEAR, FAR), Some(MIDDLE));
     assert_eq!(world.via(FAR, NEAR), Some(MIDDLE));
     assert!(world.sides[MIDDLE].got.is_empty());
+}
+
+#[test]
+fn nobody_speaks_to_a_sidecar_in_its_own_name() {
+    let mut world = World::chain();
+    assert_eq!(world.hears_itself(NEAR), Refusal::Malformed);
 }
 
 #[test]
@@ -80,7 +86,7 @@ fn an_envelope_within_the_bound_fits_into_one_around_it() {
         to: Address::node(Node::new(1).peer),
         envelope: vec![7; MAX_FORWARDED_BYTES],
     };
-    // A frame with the longest acknowledgement, padding, header and signature.
+    // A frame with the longest acknowledgement, padding, header and tag.
     let others = 64 * 20 + 1_024 + 1_024;
     let around = dagcbor::encode(&inner).unwrap().len() + others;
     assert!(around < crate::wire::MAX_BYTES, "{around}");

@@ -50,6 +50,13 @@ impl State {
         now: Instant,
     ) -> Result<Vec<Bytes>, Refusal> {
         match content {
+            // Topics bring the own words too; nobody has a session with itself.
+            Content::Advert(..) if *origin.from == self.own.me => {}
+            Content::Hello(_) | Content::Frame(_) | Content::Bye(_)
+                if *origin.from == self.own.me =>
+            {
+                return Err(Refusal::Malformed);
+            }
             Content::Hello(said) => {
                 let (hello, bound) = *said;
                 self.on_hello(origin, hello, bound, fresh(), now)?;

@@ -79,7 +79,7 @@ impl Item {
     }
 }
 
-/// Who signs, and for which mesh.
+/// Who sends, and in which mesh.
 struct Seal<'a> {
     mesh: &'a str,
     me: &'a Address,

@@ -247,6 +247,12 @@ fn greetings_and_adverts_with_a_wrong_binding_or_time_are_refused_with_their_rea
     };
     assert_eq!(hello(many).unwrap_err(), Refusal::Malformed);
 
+    let unsound = Hello {
+        nonce: ByteArray::new([0; 32]),
+        ..case.hello()
+    };
+    assert_eq!(hello(unsound).unwrap_err(), Refusal::Unsealable);
+
     let advert =
         |header: Header, now| case.open_at(&case.signed(header, &case.announcement()), now);
     let header = || case.header(Kind::Advert);

@@ -17,8 +17,10 @@ use crate::{
     },
     model::{BootId, Message, Piece},
     wire::{
-        Address, Refusal, dagcbor,
-        envelope::{self, Envelope, Expect, Kind},
+        Address, Refusal,
+        body::{Frame, SessionId},
+        dagcbor,
+        envelope::{self, Envelope, Expect, Header, Kind, VERSION},
         seal::Secret,
         testing::{NOW, Node},
     },
@@ -235,6 +237,34 @@ impl World {
             }
             Err(_) => {}
         }
+    }
+
+    /// A frame that somebody says in the name of who hears it.
+    pub(super) fn hears_itself(&mut self, side: usize) -> Refusal {
+        let (secret, now, me) = (self.fresh(), self.now, self.sides[side].me());
+        let session = SessionId::new([9; 32]);
+        let header = Header {
+            v: VERSION,
+            net: NET.to_owned(),
+            kind: Kind::Frame,
+            from: me.clone(),
+            kid: None,
+            to: Some(me.clone()),
+            session: Some(session),
+            seq: Some(1),
+            ts: None,
+            exp: None,
+        };
+        let keys = secret.agree(&self.fresh().public(), &session).unwrap();
+        let bytes = envelope::seal(&header, &Frame::default(), &keys).unwrap();
+        let origin = Origin {
+            from: &me,
+            via: None,
+            publisher: None,
+        };
+        let envelope = envelope::parse(&bytes).unwrap();
+        let state = &mut self.sides[side].state;
+        open(state, origin, &envelope, secret, now).unwrap_err()
     }
 
     fn note(&mut self, side: usize) {
