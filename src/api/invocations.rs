@@ -42,8 +42,7 @@ pub(super) async fn invoke<B: Backend>(
     let mut pieces = stream::unfold(Some(events), |events| async {
         let mut events = events?;
         let piece = piece(&mut events).await?;
-        let is_over = piece.last().is_some_and(InvocationEvent::is_last);
-        Some((lines_of(&piece), (!is_over).then_some(events)))
+        Some((lines_of(&piece), (!is_end(&piece)).then_some(events)))
     })
     .boxed();
     // The head goes with the first of them.
@@ -179,13 +178,18 @@ where
 {
     let mut piece = vec![events.next().await?];
     let until = Instant::now() + RIDE_DELAY;
-    while piece.len() < MAX_AT_ONCE && !piece.last().is_some_and(InvocationEvent::is_last) {
+    while piece.len() < MAX_AT_ONCE && !is_end(&piece) {
         match timeout_at(until, events.next()).await {
             Ok(Some(event)) => piece.push(event),
             Ok(None) | Err(_) => break,
         }
     }
     Some(piece)
+}
+
+/// Whether nothing follows a piece.
+fn is_end(piece: &[InvocationEvent]) -> bool {
+    piece.last().is_some_and(InvocationEvent::is_last)
 }
 
 fn lines_of(events: &[InvocationEvent]) -> Bytes {

@@ -4,7 +4,8 @@
 //! Takes Kubo's program, or a peer of the running daemon; gives warm latency,
 //! throughput and the raw floors of the same run. Each run of a figure stands
 //! beside a run of its floor, so that a machine whose speed changes changes
-//! both; what one caller waits for is measured before many call. Judges nothing but that no invocation was lost.
+//! both; what one caller waits for is measured before many call. Judges nothing
+//! but that no invocation was lost.
 
 mod carrier;
 mod floors;
